@@ -1,0 +1,1 @@
+"""The nouns every other part speaks: records, insight, readiness, errors. Imports nothing of ours."""

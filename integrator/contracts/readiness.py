@@ -1,0 +1,40 @@
+"""What a partner still lacks before the next rung, in numbers a person can act on."""
+
+from typing import Literal
+
+import msgspec
+
+
+class Requirement(msgspec.Struct, frozen=True):
+    """One count a rung needs; ``days_left`` is an estimate at the present pace, None when none is known."""
+
+    name: str
+    unit: str
+    have: int
+    need: int
+    days_left: int | None = None
+
+    @property
+    def met(self) -> bool:
+        """Whether there is enough."""
+        return self.have >= self.need
+
+    def __str__(self) -> str:
+        left = f", about {self.days_left} days" if self.days_left and not self.met else ""
+        return f"{self.have} of {self.need} {self.unit}{left}"
+
+
+class Readiness(msgspec.Struct, frozen=True):
+    """Per use case: the rung reached, and each requirement of the next one."""
+
+    use_case: str
+    rung: Literal["none", "rule", "pooled", "partner"]
+    requirements: list[Requirement]
+
+    @property
+    def ready(self) -> bool:
+        """Whether a model of the partner's own may be trained."""
+        return all(requirement.met for requirement in self.requirements)
+
+    def __str__(self) -> str:
+        return "; ".join(str(requirement) for requirement in self.requirements)

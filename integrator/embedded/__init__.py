@@ -1,0 +1,1 @@
+"""PostgreSQL and Redis from wheels, on loopback, when no address is configured."""

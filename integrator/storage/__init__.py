@@ -1,0 +1,1 @@
+"""Tables, migrations, repositories (all SQL of the library), landing, vault and cache."""

@@ -1,0 +1,1 @@
+"""Alembic migrations; `run()` brings a database to the newest revision."""

@@ -1,0 +1,13 @@
+"""landing: see ../sql/0002_landing.sql, one statement list so that it can be read as SQL."""
+
+from integrator.storage.migrations.runner import run_sql
+
+revision = "0002"
+down_revision = "0001"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """Apply the SQL file."""
+    run_sql("0002_landing.sql")

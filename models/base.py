@@ -1,0 +1,180 @@
+"""The one protocol of a use case: what the steps call, what every folder here provides.
+
+Frames are polars, one partner's at a time, with the columns of the dbt model named in the spec. A *feature
+row* is a JSON-able dict that holds all a prediction needs: it is stored beside the published insight, and
+predicting from it again gives the same prediction.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Protocol, runtime_checkable
+
+import polars as pl
+
+from integrator.contracts.insight import Contribution, Interval, Rung, Status, Subject
+from integrator.contracts.readiness import Readiness
+
+FeatureRow = dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class UseCaseSpec:
+    """Light facts of a use case, importable without any heavy library."""
+
+    name: str
+    unit: str | None
+    """Unit of the value; None means the partner's currency."""
+    decimals: int | None
+    """Digits the value is rounded to; None means the currency's."""
+    subject_kinds: tuple[str, ...]
+    relation: str
+    """dbt model with one row per thing to be scored, as known now (and, for attendance, its history)."""
+    training_relation: str
+    """dbt model with labelled rows, each as known at its own `as_of`."""
+    stale_after_hours: int = 48
+    candidates: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Context:
+    """Whose frame it is and when it is read. `seed` fixes every random choice."""
+
+    partner: str
+    timezone: str
+    currency: str
+    region: str
+    as_of: datetime
+    seed: int = 20_240_229
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """What a data scientist may turn; None means the use case's own default."""
+
+    window_days: int | None = None
+    horizon_days: int | None = None
+    candidates: tuple[str, ...] | None = None
+    excluded_attributes: tuple[str, ...] = ()
+    promote: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class Score:
+    """One candidate on the backtest. `metrics` always has the use case's gate metric; `segments` the same by segment."""
+
+    candidate: str
+    is_rule: bool
+    metrics: Mapping[str, float]
+    coverage: float | None
+    segments: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Backtest:
+    """Candidates on the same time-ordered splits; lower gate metric is better."""
+
+    gate_metric: str
+    chosen: str
+    scores: tuple[Score, ...]
+    observations: int
+    plot_png: bytes | None = None
+    split: str = ""
+    """Names data and splits: equal strings mean that two backtests' scores can be compared directly."""
+    level: float = 0.8
+    """What the intervals promise: the coverage that `Score.coverage` should come close to."""
+
+    @property
+    def rule(self) -> Score:
+        """The naive rule's score; KeyError when it was not among the candidates."""
+        for score in self.scores:
+            if score.is_rule:
+                return score
+        raise KeyError("no naive rule was scored")
+
+    def score(self, candidate: str) -> Score:
+        """The score of one candidate; KeyError names what there is."""
+        for score in self.scores:
+            if score.candidate == candidate:
+                return score
+        raise KeyError(f"{candidate!r}; there are {[s.candidate for s in self.scores]}")
+
+
+@runtime_checkable
+class FittedModel(Protocol):
+    """A trained model: everything needed to predict from feature rows, encoding included."""
+
+    def predict(self, rows: Sequence[FeatureRow]) -> "list[Prediction]":
+        """One prediction for each row, in order; the same row always gives the same prediction."""
+        ...
+
+    def state(self) -> dict[str, Any]:
+        """What it was fitted to: builtins, numpy and scikit-learn objects only, with an int `state_version`.
+
+        Never a class of ours: a pickled class freezes its import path. `UseCase.restore` is the way back.
+        """
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trained:
+    """What training hands to tracking and to the gate. `sample` is a pandas-ready example input."""
+
+    model: FittedModel
+    backtest: Backtest
+    params: Mapping[str, Any]
+    dropped: Mapping[str, str]
+    """Attributes left out of the model, with the reason."""
+    data_hash: str
+    sample: Sequence[FeatureRow]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prediction:
+    """An insight before it is published: no id, no version, no time."""
+
+    subject: Subject
+    status: Status
+    rung: Rung
+    value: float | None
+    unit: str
+    interval: Interval | None
+    confidence_label: str
+    coverage: float | None
+    observations: int
+    baseline: float | None
+    contributions: tuple[Contribution, ...]
+    summary: str
+    details: Mapping[str, Any]
+    records: int
+    """How many source records stand behind it."""
+
+
+@runtime_checkable
+class UseCase(Protocol):
+    """What a folder under `models/` provides, as `USE_CASE` in its `spec.py`."""
+
+    @property
+    def spec(self) -> UseCaseSpec:
+        """The light facts."""
+        ...
+
+    def readiness(self, training: pl.DataFrame, context: Context) -> Readiness:
+        """What is there and what the partner rung needs."""
+        ...
+
+    def train(self, training: pl.DataFrame, config: TrainConfig, context: Context) -> Trained:
+        """Backtest all candidates, fit the best on everything; raises `NotReady` with the counts."""
+        ...
+
+    def rows(self, live: pl.DataFrame, context: Context) -> list[FeatureRow]:
+        """One JSON-able feature row per subject to be scored now."""
+        ...
+
+    def rule(self) -> FittedModel:
+        """The naive rule the partner could use without us: rung `rule`, status `fallback`."""
+        ...
+
+    def restore(self, state: Mapping[str, Any]) -> FittedModel:
+        """The model that gave `state`, predicting the same; Defect when its `state_version` is unknown."""
+        ...

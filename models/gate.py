@@ -1,0 +1,130 @@
+"""The promotion gate: may a challenger become the champion? Backtests in, a verdict with its reasons out.
+
+The rules, in order; every one that was checked gives one sentence:
+
+1. the challenger beats the naive rule of its own backtest;
+2. it beats the champion: on the same split by its score, on another split by its score relative to the naive
+   rule's there, where a refit on newer data may be up to `REFRESH_MARGIN` worse, since it knows more;
+3. its intervals' realized coverage lies within `COVERAGE_TOLERANCE` of the level they promise;
+4. no segment is worse than the champion's (without a champion: than the naive rule's) by more than `SEGMENT_MARGIN`.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from models.base import Backtest, Score
+
+REFRESH_MARGIN = 0.02
+COVERAGE_TOLERANCE = 0.10
+SEGMENT_MARGIN = 0.10
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """Whether to move the alias `champion`, and why: plain sentences with the numbers, failures first."""
+
+    promote: bool
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Finding:
+    passed: bool
+    sentence: str
+
+
+def gate(challenger: Backtest, champion: Backtest | None) -> Verdict:
+    """Compare a challenger's backtest with the champion's, None when there is no champion yet."""
+    chosen = challenger.score(challenger.chosen)
+    findings = [_against_rule(challenger, chosen)]
+    if champion is not None:
+        findings.append(_against_champion(challenger, chosen, champion))
+    findings.append(_coverage(challenger, chosen))
+    findings.append(_segments(challenger, chosen, champion))
+    findings.sort(key=lambda finding: finding.passed)
+    return Verdict(
+        promote=all(finding.passed for finding in findings),
+        reasons=tuple(finding.sentence for finding in findings),
+    )
+
+
+def _against_rule(backtest: Backtest, chosen: Score) -> _Finding:
+    metric = backtest.gate_metric
+    if chosen.is_rule:
+        return _Finding(False, f"The naive rule {chosen.candidate} is the best candidate, so the rule rung stays.")
+    mine, rule = chosen.metrics[metric], backtest.rule.metrics[metric]
+    passed = _known(mine, rule) and mine < rule
+    verb = "beats" if passed else "does not beat"
+    return _Finding(
+        passed,
+        f"{chosen.candidate} {verb} the naive rule {backtest.rule.candidate}: "
+        f"{metric} {mine:.4g} against {rule:.4g} on {backtest.observations} observations.",
+    )
+
+
+def _against_champion(challenger: Backtest, chosen: Score, champion: Backtest) -> _Finding:
+    metric = challenger.gate_metric
+    if champion.gate_metric != metric:
+        return _Finding(False, f"The champion was judged by {champion.gate_metric}, this challenger by {metric}: not comparable.")
+    mine, old = chosen.metrics[metric], champion.score(champion.chosen).metrics[metric]
+    if challenger.split and challenger.split == champion.split:
+        passed = _known(mine, old) and mine < old
+        verb = "beats" if passed else "does not beat"
+        return _Finding(passed, f"It {verb} the champion on the same split: {metric} {mine:.4g} against {old:.4g}.")
+    skill, old_skill = _skill(challenger), _skill(champion)
+    passed = _known(skill, old_skill) and skill <= old_skill * (1 + REFRESH_MARGIN)
+    verb = "holds" if passed else "does not hold"
+    return _Finding(
+        passed,
+        f"It {verb} the champion's level: {metric} {mine:.4g} is {skill:.1%} of the naive rule's, the champion's stored "
+        f"{old:.4g} was {old_skill:.1%} of it on its own, different split (a refit may be {REFRESH_MARGIN:.0%} worse).",
+    )
+
+
+def _coverage(backtest: Backtest, chosen: Score) -> _Finding:
+    low, high = backtest.level - COVERAGE_TOLERANCE, backtest.level + COVERAGE_TOLERANCE
+    if chosen.coverage is None:
+        return _Finding(False, f"No coverage was measured for intervals that promise {backtest.level:.0%}.")
+    passed = low - 1e-9 <= chosen.coverage <= high + 1e-9
+    verb = "cover" if passed else "do not cover"
+    return _Finding(
+        passed,
+        f"The intervals {verb} what they promise: {chosen.coverage:.1%} realized at the {backtest.level:.0%} level "
+        f"({low:.0%} to {high:.0%} allowed).",
+    )
+
+
+def _segments(challenger: Backtest, chosen: Score, champion: Backtest | None) -> _Finding:
+    """Compared as the whole is: directly on one split, else relative to the naive rule of each backtest."""
+    if champion is None or champion.gate_metric != challenger.gate_metric:
+        mine, theirs, whose = chosen.segments, challenger.rule.segments, "the naive rule's"
+    elif challenger.split and challenger.split == champion.split:
+        mine, theirs, whose = chosen.segments, champion.score(champion.chosen).segments, "the champion's"
+    else:
+        mine, theirs, whose = _relative(challenger), _relative(champion), "the champion's, relative to the naive rule"
+    shared = sorted(name for name in mine if name in theirs and _known(mine[name], theirs[name]))
+    worse = [name for name in shared if mine[name] > theirs[name] * (1 + SEGMENT_MARGIN) + 1e-12]
+    if worse:
+        listed = ", ".join(f"{name} ({mine[name]:.4g} against {theirs[name]:.4g})" for name in worse[:3])
+        return _Finding(False, f"{len(worse)} of {len(shared)} segments are over {SEGMENT_MARGIN:.0%} worse than {whose}: {listed}.")
+    return _Finding(True, f"None of {len(shared)} segments is over {SEGMENT_MARGIN:.0%} worse than {whose}.")
+
+
+def _skill(backtest: Backtest) -> float:
+    metric = backtest.gate_metric
+    return _ratio(backtest.score(backtest.chosen).metrics[metric], backtest.rule.metrics[metric])
+
+
+def _relative(backtest: Backtest) -> Mapping[str, float]:
+    rule = backtest.rule.segments
+    chosen = backtest.score(backtest.chosen).segments
+    return {name: _ratio(chosen[name], rule[name]) for name in chosen if name in rule}
+
+
+def _ratio(value: float, reference: float) -> float:
+    return value / reference if reference > 0 else math.nan
+
+
+def _known(*values: float) -> bool:
+    return all(math.isfinite(value) for value in values)
