@@ -123,6 +123,7 @@ create table integrator.webhook_endpoint (
   use_cases text[] not null default '{}',
   status text not null default 'active' check (status in ('active', 'disabled')),
   status_reason text,
+  failing_since timestamptz,
   created_at timestamptz not null,
   primary key (partner, endpoint_id)
 );

@@ -52,6 +52,13 @@ begin
   end loop;
 end $$;
 
+-- What one subject's features are computed from, and what identity matching follows.
+create index sale_of_event on landing.sale (partner, platform, event_id) where event_id is not null;
+create index sale_of_contact on landing.sale (partner, platform, contact_id) where contact_id is not null;
+create index sale_of_product on landing.sale (partner, platform, product);
+create index contact_email on landing.contact (partner, email_hash) where valid_to is null and email_hash is not null;
+create index contact_phone on landing.contact (partner, phone_hash) where valid_to is null and phone_hash is not null;
+
 create table landing.quarantine (
   quarantine_id bigint generated always as identity primary key,
   partner text not null, platform text not null, kind text not null, native_id text,
@@ -69,6 +76,15 @@ create table vault.personal (
 );
 comment on table vault.personal is 'Personal fields and suspicious attributes of a record, encrypted with the partner''s data key.';
 
+create table landing.attribute_policy (
+  partner text not null, platform text not null, kind text not null, attribute text not null,
+  decision text not null check (decision in ('open', 'vault')), reason text not null,
+  decided_at timestamptz not null,
+  primary key (partner, platform, kind, attribute)
+);
+comment on table landing.attribute_policy is 'What the detector decided about a partner''s own fields: features, or the vault.';
+
+select integrator.protect('landing.attribute_policy');
 select integrator.protect('landing.quarantine');
 select integrator.protect('vault.personal');
 grant select, insert, update, delete on all tables in schema landing, vault to integrator_service, integrator_batch;

@@ -58,13 +58,21 @@ create table ops.reader_position (
 );
 comment on table ops.reader_position is 'Up to which transaction a reader of ops.touched has come, and under which version of its SQL.';
 
-create table ops.scored (
+create table ops.scoring (
   partner text not null, use_case text not null,
-  run_id text not null, scored_at timestamptz not null, input_position bigint not null,
-  ordinal integer not null, prediction jsonb not null, feature_row jsonb not null,
+  run_id text not null, scored_at timestamptz not null, input_position bigint not null, as_of timestamptz not null,
+  model_name text not null, model_version text not null,
+  row_count integer not null, failure_count integer not null,
+  primary key (partner, use_case)
+);
+comment on table ops.scoring is 'The last scoring of a partner and use case: the model and the input behind the rows of ops.scored.';
+
+create table ops.scored (
+  partner text not null, use_case text not null, ordinal integer not null,
+  prediction jsonb not null, feature_row jsonb not null,
   primary key (partner, use_case, ordinal)
 );
-comment on table ops.scored is 'The last scoring of a partner and use case, waiting to be published; replaced whole.';
+comment on table ops.scored is 'What the last scoring found, waiting to be published; replaced whole.';
 
 create table ops.prediction_log (
   partner text not null, insight_id text not null, insight_version integer not null,
@@ -127,8 +135,8 @@ create table metrics.readiness (
   primary key (partner, use_case)
 );
 
-select integrator.protect(t) from unnest(array['ops.step_runs', 'ops.touched_log', 'ops.scored', 'ops.prediction_log',
-  'ops.inference_log', 'ops.event_log', 'ops.request_log', 'ops.outbox', 'ops.delivery_attempt',
+select integrator.protect(t) from unnest(array['ops.step_runs', 'ops.touched_log', 'ops.scoring', 'ops.scored',
+  'ops.prediction_log', 'ops.inference_log', 'ops.event_log', 'ops.request_log', 'ops.outbox', 'ops.delivery_attempt',
   'metrics.model_quality', 'metrics.readiness']::regclass[]) t;
 grant select, insert, update, delete on all tables in schema ops, metrics to integrator_service, integrator_batch;
 revoke insert, update, delete on ops.touched, ops.reader_position from integrator_service;

@@ -1,0 +1,1 @@
+"""Where data comes from: one folder per platform, listed in `registry`. Platforms do not know each other."""

@@ -1,0 +1,129 @@
+"""What every platform is: a spec, pages of canonical records, a cursor. No platform's own knowledge here.
+
+A page's cursor resumes *after* that page, whatever crashed in between; records may come again (overlap), landing
+leaves the equal ones alone. Several records of one ``native_id`` in a page are its versions, oldest first.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+from integrator.contracts.errors import Forbidden, invalid
+from integrator.platforms.http import HttpPolicy
+
+Clock = Callable[[], datetime]
+Cursor = Mapping[str, Any]
+Raw = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class PlatformSpec:
+    """What a person has to know to connect an account; ``setting_fields`` maps a name to whether it is required."""
+
+    name: str
+    title: str
+    kinds: tuple[str, ...]
+    credential_fields: tuple[str, ...]
+    setting_fields: Mapping[str, bool]
+
+    def require(self, settings: Mapping[str, Any], credentials: Mapping[str, str]) -> None:
+        """Raise `InvalidInput` naming the first setting or credential that is missing or unknown."""
+        for field, required in self.setting_fields.items():
+            if required and not settings.get(field):
+                raise invalid(f"{self.name} setting {field}", settings.get(field), "a non-empty value")
+        for name in settings:
+            if name not in self.setting_fields:
+                raise invalid(f"{self.name} setting", name, self.setting_fields)
+        for field in self.credential_fields:
+            if not credentials.get(field):
+                raise invalid(f"{self.name} credential {field}", None, "a non-empty value")
+
+    def require_kind(self, kind: str) -> None:
+        """Raise `InvalidInput` when this platform has no records of ``kind``."""
+        if kind not in self.kinds:
+            raise invalid(f"{self.name} kind", kind, self.kinds)
+
+
+@dataclass(frozen=True)
+class Page:
+    """Canonical records (JSON-able dicts as in `integrator.contracts.records`) and the cursor that resumes after them."""
+
+    kind: str
+    records: list[Raw]
+    cursor: Raw
+
+
+class Platform(Protocol):
+    """A place data comes from. Every method opens its own session and closes it."""
+
+    spec: PlatformSpec
+
+    def pull(
+        self,
+        kind: str,
+        settings: Mapping[str, Any],
+        credentials: Mapping[str, str],
+        cursor: Cursor | None,
+        *,
+        clock: Clock,
+        http: HttpPolicy,
+    ) -> Iterator[Page]:
+        """Everything of ``kind`` that changed since ``cursor``; None means from the beginning.
+
+        Raises `Unauthorized`, `Forbidden`, `InvalidInput` (permanent), `Unavailable`, `RateLimited` (transient).
+        """
+        ...
+
+    def has_news(
+        self,
+        settings: Mapping[str, Any],
+        credentials: Mapping[str, str],
+        cursors: Mapping[str, Cursor | None],
+        *,
+        clock: Clock,
+        http: HttpPolicy,
+    ) -> bool:
+        """Whether a pull would find anything, in a few requests; what a sensor asks."""
+        ...
+
+    def check(self, settings: Mapping[str, Any], credentials: Mapping[str, str], *, http: HttpPolicy) -> list[str]:
+        """The permissions that are missing, by the platform's own names; a wrong credential raises `Unauthorized`."""
+        ...
+
+
+def mapped(raw: object, to_records: Callable[[Any], list[Raw]]) -> list[Raw]:
+    """``to_records(raw)``; a record that cannot be mapped comes back as it is, for landing to quarantine it."""
+    try:
+        return to_records(raw)
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError, ArithmeticError):
+        if isinstance(raw, dict):
+            native_id = raw.get("native_id", raw.get("code", raw.get("id")))
+            return [{**raw, "native_id": None if native_id is None else str(native_id)}]
+        return [{"native_id": None, "unreadable": raw}]
+
+
+def moment(text: object) -> datetime:
+    """An RFC 3339 moment, aware; raises ValueError otherwise."""
+    if not isinstance(text, str):
+        raise ValueError(f"not a moment: {text!r}")
+    parsed = datetime.fromisoformat(text)
+    if parsed.tzinfo is None:
+        raise ValueError(f"a moment without an offset: {text!r}")
+    return parsed
+
+
+def stamp(value: datetime) -> str:
+    """A moment as cursors carry it: UTC, microseconds only where there are some, with Z."""
+    return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def missing_permissions(probes: Iterable[tuple[str, Callable[[], object]]]) -> list[str]:
+    """The names of the probes that are forbidden; any other error passes through."""
+    missing = []
+    for name, probe in probes:
+        try:
+            probe()
+        except Forbidden:
+            missing.append(name)
+    return missing

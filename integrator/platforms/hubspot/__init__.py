@@ -1,0 +1,1 @@
+"""HubSpot CRM: contacts with the history of their properties."""

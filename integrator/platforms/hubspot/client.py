@@ -1,0 +1,84 @@
+"""Speaking to HubSpot: tokens that expire, lists, the search and its limits. What properties mean is in `map`."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from integrator.contracts.errors import InvalidInput, Unauthorized, Unavailable
+from integrator.platforms.http import HttpPolicy, Session, closing, decoded
+
+CONTACTS = "/crm/v3/objects/contacts"
+LIST_LIMIT = 50  # the most that may be asked for together with property history
+SEARCH_LIMIT = 100
+SEARCH_WINDOW = 10_000  # results a query; an ``after`` beyond is answered with 400
+
+
+def session_for(settings: Mapping[str, Any], credentials: Mapping[str, str], http: HttpPolicy) -> Session:
+    """A session with a fresh access token; on a 401 it fetches another one, once a request."""
+    base = str(settings["base_url"]).rstrip("/")
+
+    def refresh(_: Session | None = None) -> dict[str, str]:
+        return {"Authorization": f"Bearer {access_token(base, credentials, http)}"}
+
+    return Session("hubspot", base, refresh(), http, refresh)
+
+
+def access_token(base: str, credentials: Mapping[str, str], http: HttpPolicy) -> str:
+    """Trade the refresh token for an access token (30 minutes); a refusal is permanent."""
+    form = {"grant_type": "refresh_token", **{k: credentials[k] for k in ("client_id", "client_secret", "refresh_token")}}
+    with closing(Session("hubspot", base, {}, http)) as session:
+        try:
+            answer = session.post("/oauth/v1/token", data=form)
+        except InvalidInput as error:
+            raise Unauthorized("hubspot: the refresh token, client id or client secret is not accepted") from error
+    body = decoded("hubspot", answer)
+    if not isinstance(body, dict) or not isinstance(body.get("access_token"), str):
+        raise Unavailable("hubspot: the token answer holds no access_token")
+    return str(body["access_token"])
+
+
+def definitions(session: Session) -> list[dict[str, Any]]:
+    """The account's contact properties: name, type, hubspotDefined."""
+    return results(decoded("hubspot", session.get("/crm/v3/properties/contacts")))
+
+
+def results(body: Any) -> list[Any]:
+    """The results of an answer; anything without them is transient."""
+    if not isinstance(body, dict) or not isinstance(body.get("results"), list):
+        raise Unavailable("hubspot: the answer holds no results")
+    return list(body["results"])
+
+
+def next_after(body: Mapping[str, Any]) -> str | None:
+    """The next page's ``after``, None on the last page."""
+    after = ((body.get("paging") or {}).get("next") or {}).get("after")
+    return None if after is None else str(after)
+
+
+def search(session: Session, since_ms: int, operator: str, after: int, limit: int) -> Any:
+    """One page of contacts by ``lastmodifieddate`` ascending, at or after (``GTE``) or after (``GT``) a time."""
+    return decoded(
+        "hubspot",
+        session.post(
+            f"{CONTACTS}/search",
+            json={
+                "filterGroups": [
+                    {"filters": [{"propertyName": "lastmodifieddate", "operator": operator, "value": str(since_ms)}]}
+                ],
+                "sorts": [{"propertyName": "lastmodifieddate", "direction": "ASCENDING"}],
+                "properties": ["lastmodifieddate"],
+                "limit": limit,
+                **({"after": str(after)} if after else {}),
+            },
+        ),
+    )
+
+
+def read(session: Session, ids: Sequence[str], names: Sequence[str], history: Sequence[str]) -> Iterator[Any]:
+    """Contacts by id with the history of ``history``: the search itself returns none."""
+    for start in range(0, len(ids), LIST_LIMIT):
+        body = {
+            "inputs": [{"id": one} for one in ids[start : start + LIST_LIMIT]],
+            "properties": list(names),
+            "propertiesWithHistory": list(history),
+        }
+        yield from results(decoded("hubspot", session.post(f"{CONTACTS}/batch/read", json=body)))

@@ -1,0 +1,1 @@
+"""pretix ticketing: events and event series, orders, check-ins."""

@@ -1,0 +1,26 @@
+"""The platforms there are. To add one: a folder with ``spec.py`` and ``pull.py``, and one line here."""
+
+from importlib import import_module
+
+from integrator.contracts.errors import invalid
+from integrator.platforms.base import Platform, PlatformSpec
+from integrator.platforms.hubspot.spec import SPEC as HUBSPOT
+from integrator.platforms.pretix.spec import SPEC as PRETIX
+from integrator.platforms.shopify.spec import SPEC as SHOPIFY
+
+PLATFORMS: tuple[PlatformSpec, ...] = (PRETIX, HUBSPOT, SHOPIFY)
+
+
+def spec(name: str) -> PlatformSpec:
+    """The light entry; raises `InvalidInput` naming the platforms there are."""
+    for entry in PLATFORMS:
+        if entry.name == name:
+            return entry
+    raise invalid("platform", name, (entry.name for entry in PLATFORMS))
+
+
+def platform(name: str) -> Platform:
+    """The platform itself, its client imported only now."""
+    module = import_module(f"integrator.platforms.{spec(name).name}.pull")
+    loaded: Platform = module.PLATFORM
+    return loaded

@@ -1,0 +1,1 @@
+"""Shopify Admin GraphQL: order lines, in bulk first, by page after."""

@@ -1,0 +1,228 @@
+"""What changed among a shop's orders since a cursor: a bulk operation at first, pages by ``updated_at`` after.
+
+A cursor is ``{since}`` between pulls, ``{since, bulk, offset}`` within a bulk file (bytes, always at an order's start)
+and ``{since, low, after}`` within pages.
+"""
+
+from collections.abc import Iterator, Mapping
+from datetime import timedelta
+from typing import Any
+
+from integrator.contracts.errors import NotFound, Unavailable
+from integrator.platforms.base import (
+    Clock,
+    Cursor,
+    Page,
+    Raw,
+    mapped,
+    missing_permissions,
+    moment,
+    stamp,
+)
+from integrator.platforms.http import HttpPolicy, Session, closing, server_time
+from integrator.platforms.shopify.client import (
+    api_path,
+    download,
+    finished_bulk,
+    query,
+    session_for,
+)
+from integrator.platforms.shopify.map import LINE_FIELDS, ORDER_FIELDS, sale_records
+from integrator.platforms.shopify.spec import SPEC
+
+OVERLAP = timedelta(minutes=5)
+ORDERS_A_PAGE = 20
+LINES_A_PAGE = 20
+RECORDS_A_PAGE = 20_000
+PAGES_A_PAGE = 25
+
+BULK = f"""{{ orders {{ edges {{ node {{ {ORDER_FIELDS}
+  lineItems {{ edges {{ node {{ {LINE_FIELDS} }} }} }} }} }} }} }}"""
+RUN_BULK = """mutation ($query: String!) { bulkOperationRunQuery(query: $query, groupObjects: true) {
+  bulkOperation { id status createdAt } userErrors { field message } } }"""
+CURRENT_BULK = "{ currentBulkOperation { id status createdAt query } }"
+POLL_BULK = """query ($id: ID!) { node(id: $id) { ... on BulkOperation {
+  id status errorCode createdAt objectCount url } } }"""
+ORDERS = f"""query ($first: Int!, $after: String, $query: String, $lines: Int!) {{
+  orders(first: $first, after: $after, query: $query, sortKey: UPDATED_AT) {{
+    nodes {{ {ORDER_FIELDS} lineItems(first: $lines) {{
+      nodes {{ {LINE_FIELDS} }} pageInfo {{ hasNextPage endCursor }} }} }}
+    pageInfo {{ hasNextPage endCursor }} }} }}"""
+MORE_LINES = f"""query ($id: ID!, $after: String, $lines: Int!) {{ node(id: $id) {{ ... on Order {{
+  lineItems(first: $lines, after: $after) {{
+    nodes {{ {LINE_FIELDS} }} pageInfo {{ hasNextPage endCursor }} }} }} }} }}"""
+NEWEST = """query ($query: String) { orders(first: 1, query: $query, sortKey: UPDATED_AT) { nodes { id } } }"""
+
+
+class Shopify:
+    """Order lines with price, list price and, where the shop keeps it on the line, unit cost."""
+
+    spec = SPEC
+
+    def pull(
+        self,
+        kind: str,
+        settings: Mapping[str, Any],
+        credentials: Mapping[str, str],
+        cursor: Cursor | None,
+        *,
+        clock: Clock,
+        http: HttpPolicy,
+    ) -> Iterator[Page]:
+        """See `integrator.platforms.base.Platform`."""
+        SPEC.require(settings, credentials)
+        SPEC.require_kind(kind)
+        with closing(session_for(settings, credentials, http)) as session:
+            if cursor is None or "bulk" in cursor:
+                yield from _bulk(session, settings, cursor)
+            else:
+                yield from _updates(session, settings, cursor, clock)
+
+    def has_news(
+        self,
+        settings: Mapping[str, Any],
+        credentials: Mapping[str, str],
+        cursors: Mapping[str, Cursor | None],
+        *,
+        clock: Clock,
+        http: HttpPolicy,
+    ) -> bool:
+        """Whether any order changed after the cursor: one query."""
+        SPEC.require(settings, credentials)
+        cursor = cursors.get("sale")
+        if cursor is None or set(cursor) != {"since"}:
+            return True
+        with closing(session_for(settings, credentials, http)) as session:
+            wanted = {"query": f"updated_at:>'{cursor['since']}'"}
+            data, _ = query(session, api_path(settings), NEWEST, wanted)
+            return bool(data["orders"]["nodes"])
+
+    def check(self, settings: Mapping[str, Any], credentials: Mapping[str, str], *, http: HttpPolicy) -> list[str]:
+        """Missing access scopes: orders, products."""
+        SPEC.require(settings, credentials)
+        path = api_path(settings)
+        with closing(session_for(settings, credentials, http)) as session:
+            products = "{ orders(first: 1) { nodes { lineItems(first: 1) { nodes { product { id } } } } } }"
+            return missing_permissions(
+                (
+                    ("read_orders", lambda: query(session, path, "{ orders(first: 1) { nodes { id } } }")),
+                    ("read_products", lambda: query(session, path, products)),
+                )
+            )
+
+
+PLATFORM = Shopify()
+
+
+def _bulk(session: Session, settings: Mapping[str, Any], cursor: Cursor | None) -> Iterator[Page]:
+    """The whole history from a bulk file; a file that has expired (seven days) is ordered again."""
+    path = api_path(settings)
+    if cursor is not None:
+        try:
+            operation = finished_bulk(session, path, POLL_BULK, cursor["bulk"])
+            yield from _file(session, settings, operation, cursor["offset"])
+            return
+        except (NotFound, Unavailable):
+            # Only once the operation itself is gone is it right to begin again; a passing failure must pass on.
+            data, _ = query(session, path, POLL_BULK, {"id": cursor["bulk"]})
+            if (data["node"] or {}).get("status") == "COMPLETED" and data["node"].get("url"):
+                raise
+    operation_id = _run_bulk(session, path)
+    yield from _file(session, settings, finished_bulk(session, path, POLL_BULK, operation_id), 0)
+
+
+def _run_bulk(session: Session, path: str) -> str:
+    """Start the bulk query; where our own is still running (a crash before the first page), take that one."""
+    data, _ = query(session, path, RUN_BULK, {"query": BULK})
+    started = data["bulkOperationRunQuery"]
+    if started["bulkOperation"] is not None:
+        return str(started["bulkOperation"]["id"])
+    data, _ = query(session, path, CURRENT_BULK)
+    current = data["currentBulkOperation"]
+    if current and current["query"] == BULK and current["status"] in ("CREATED", "RUNNING"):
+        return str(current["id"])
+    said = "; ".join(str(error["message"]) for error in started["userErrors"])
+    raise Unavailable(f"shopify: the bulk operation could not start: {said[:200]}")
+
+
+def _file(session: Session, settings: Mapping[str, Any], operation: Mapping[str, Any], offset: int) -> Iterator[Page]:
+    """Records of a result file, cut into pages before an order, so that an order's lines stay together."""
+    since = operation["createdAt"]
+    cost = str(settings.get("unit_cost_attribute") or "unit_cost")
+    records: list[Raw] = []
+    if operation.get("url"):
+        for order, lines, end in _grouped(session, str(operation["url"]), offset):
+            records += mapped(
+                {**order, "lineItems": lines} if isinstance(order, dict) else order,
+                lambda o: sale_records(o, o["lineItems"], cost),
+            )
+            if len(records) >= RECORDS_A_PAGE:
+                yield Page("sale", records, {"since": since, "bulk": operation["id"], "offset": end})
+                records = []
+    yield Page("sale", records, {"since": since})
+
+
+def _grouped(session: Session, url: str, offset: int) -> Iterator[tuple[Any, list[Any], int]]:
+    """An order, its lines, and the byte where the next order starts."""
+    import msgspec
+
+    decode = msgspec.json.Decoder().decode
+    order: Any = None
+    lines: list[Any] = []
+    at = offset
+    for chunk in download(session, url, offset):
+        for raw in chunk.splitlines(keepends=True):
+            try:
+                item = decode(raw)
+            except msgspec.DecodeError:
+                item = {"unreadable": raw.decode(errors="replace")}
+            if isinstance(item, dict) and "__parentId" in item:
+                del item["__parentId"]
+                lines.append(item)
+            else:
+                if order is not None:
+                    yield order, lines, at
+                order, lines = item, []
+            at += len(raw)
+    if order is not None:
+        yield order, lines, at
+
+
+def _updates(session: Session, settings: Mapping[str, Any], cursor: Cursor, clock: Clock) -> Iterator[Page]:
+    """Orders changed since, by ``updated_at``; Shopify's end cursor stays put when orders move behind it."""
+    path = api_path(settings)
+    cost = str(settings.get("unit_cost_attribute") or "unit_cost")
+    low = cursor.get("low") or stamp(moment(cursor["since"]) - OVERLAP)
+    after: str | None = cursor.get("after")
+    until: str | None = cursor.get("until")
+    records: list[Raw] = []
+    for number in range(1, 1_000_000):
+        wanted = {"first": ORDERS_A_PAGE, "after": after, "query": f"updated_at:>='{low}'", "lines": LINES_A_PAGE}
+        data, answer = query(session, path, ORDERS, wanted)
+        until = until or max(cursor["since"], stamp(server_time(answer, clock())), key=moment)
+        for order in data["orders"]["nodes"]:
+            lines = _lines(session, path, order)
+            whole = {**order, "lineItems": lines} if isinstance(order, dict) else order
+            records += mapped(whole, lambda o: sale_records(o, o["lineItems"], cost))
+        info = data["orders"]["pageInfo"]
+        after = info["endCursor"]
+        if not info["hasNextPage"]:
+            break
+        if number % PAGES_A_PAGE == 0:
+            yield Page("sale", records, {"since": cursor["since"], "low": low, "after": after, "until": until})
+            records = []
+    yield Page("sale", records, {"since": until})
+
+
+def _lines(session: Session, path: str, order: Any) -> list[Any]:
+    """All lines of an order: those that came with it, and further pages of a long one."""
+    connection = order.get("lineItems") if isinstance(order, dict) else None
+    if not isinstance(connection, dict):
+        return []
+    lines = list(connection["nodes"])
+    while connection["pageInfo"]["hasNextPage"]:
+        more = {"id": order["id"], "after": connection["pageInfo"]["endCursor"], "lines": LINES_A_PAGE}
+        data, _ = query(session, path, MORE_LINES, more)
+        connection = data["node"]["lineItems"]
+        lines += connection["nodes"]
+    return lines

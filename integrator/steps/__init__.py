@@ -1,0 +1,1 @@
+"""The six steps as functions: what Dagster, the realtime service and the command line all call."""

@@ -1,0 +1,92 @@
+"""`ops.scoring` and `ops.scored`: the last scoring of a partner and use case, between the score and publish steps.
+
+Predictions and feature rows are JSON texts here; what they mean is the steps' business.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection, text
+
+from integrator.storage.landing_merge import copy
+
+COLUMNS = (("ordinal", "integer"), ("prediction", "jsonb"), ("feature_row", "jsonb"))
+OUTCOMES = ("success", "failure", "fallback", "refusal")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scoring:
+    """One scoring: which model, on which input, known as of when. Failed rows are counted, not kept."""
+
+    partner: str
+    use_case: str
+    run_id: str
+    scored_at: datetime
+    input_position: int
+    as_of: datetime
+    model_name: str
+    model_version: str
+    row_count: int
+    failure_count: int
+
+
+def replace(connection: Connection, scoring: Scoring, rows: Iterable[tuple[int, str, str]]) -> None:
+    """Put this scoring in the place of the last one; `rows` are (ordinal, prediction, feature row)."""
+    key = {"partner": scoring.partner, "use_case": scoring.use_case}
+    for table in ("ops.scored", "ops.scoring"):
+        connection.execute(text(f"delete from {table} where partner = :partner and use_case = :use_case"), key)
+    connection.execute(
+        text("""insert into ops.scoring (partner, use_case, run_id, scored_at, input_position, as_of, model_name,
+            model_version, row_count, failure_count)
+          values (:partner, :use_case, :run_id, :scored_at, :input_position, :as_of, :model_name,
+            :model_version, :row_count, :failure_count)"""),
+        scoring.__dict__,
+    )
+    connection.exec_driver_sql(
+        "create temporary table scored_incoming (ordinal integer, prediction jsonb, feature_row jsonb) on commit drop"
+    )
+    copy(connection, "scored_incoming", COLUMNS, rows)
+    connection.execute(
+        text("""insert into ops.scored (partner, use_case, ordinal, prediction, feature_row)
+        select :partner, :use_case, ordinal, prediction, feature_row from scored_incoming"""),
+        key,
+    )
+    connection.exec_driver_sql("drop table scored_incoming")
+
+
+def last(connection: Connection, partner: str, use_case: str) -> Scoring | None:
+    """The last scoring; None before the first."""
+    row = connection.execute(
+        text("""select partner, use_case, run_id, scored_at, input_position, as_of, model_name, model_version, row_count,
+          failure_count from ops.scoring where partner = :partner and use_case = :use_case"""),
+        {"partner": partner, "use_case": use_case},
+    ).one_or_none()
+    return Scoring(**row._mapping) if row else None
+
+
+def predictions(connection: Connection, partner: str, use_case: str) -> Iterator[tuple[int, str]]:
+    """(ordinal, prediction as JSON text) of the last scoring, in order."""
+    rows = connection.execute(
+        text("""select ordinal, prediction::text as prediction from ops.scored
+        where partner = :partner and use_case = :use_case order by ordinal"""),
+        {"partner": partner, "use_case": use_case},
+    )
+    for row in rows:
+        yield row.ordinal, row.prediction
+
+
+def count_inferences(connection: Connection, scoring: Scoring, outcomes: dict[str, int], latency_ms: float | None) -> None:
+    """Append to `ops.inference_log`: one row per outcome that occurred; `latency_ms` is the mean of one inference."""
+    rows = [
+        {**scoring.__dict__, "outcome": outcome, "count": count, "latency_ms": latency_ms}
+        for outcome, count in outcomes.items()
+        if count
+    ]
+    if rows:
+        connection.execute(
+            text("""insert into ops.inference_log (partner, use_case, run_id, at, model_name, model_version, outcome,
+                inference_count, latency_ms)
+              values (:partner, :use_case, :run_id, :scored_at, :model_name, :model_version, :outcome, :count, :latency_ms)"""),
+            rows,
+        )
