@@ -36,7 +36,9 @@ class Settings(BaseSettings):
     night_cron: str = Field("0 2 * * *", description="When the nightly insights run, as a cron line.")
     retrain_cron: str = Field("0 4 * * 0", description="When every partner is retrained, as a cron line.")
     schedule_timezone: str = Field("UTC", description="The zone both cron lines are read in.")
-    sensors_on: bool = Field(False, description="Whether sensors and schedules start switched on; `integrator up` sets it.")
+    sensors_on: bool = Field(
+        False, description="Whether sensors and schedules start switched on; `integrator up` sets it."
+    )
     allow_loopback_webhooks: bool = Field(
         False, description="Lets webhooks go to loopback over plain HTTP, for the sandbox. Never on in production."
     )
@@ -45,7 +47,9 @@ class Settings(BaseSettings):
     token_minutes: int = Field(10, ge=1, le=60, description="How long an access token lives.")
     dagster_port: int = Field(3000, ge=0, description="Preferred port of Dagster's page; the next free one is taken.")
     mlflow_port: int = Field(5000, ge=0, description="Preferred port of MLflow's page; the next free one is taken.")
-    realtime_port: int = Field(8080, ge=0, description="Preferred port of the realtime API; the next free one is taken.")
+    realtime_port: int = Field(
+        8080, ge=0, description="Preferred port of the realtime API; the next free one is taken."
+    )
     sandbox_port: int = Field(8090, ge=0, description="Preferred port of the sandbox; the next free one is taken.")
 
     @property

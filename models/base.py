@@ -8,12 +8,13 @@ predicting from it again gives the same prediction.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Protocol, runtime_checkable
-
-import polars as pl
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from integrator.contracts.insight import Contribution, Interval, Rung, Status, Subject
 from integrator.contracts.readiness import Readiness
+
+if TYPE_CHECKING:  # a sensor's tick reads the registry of use cases and must not pay 0.8 s for polars
+    import polars as pl
 
 FeatureRow = dict[str, Any]
 
@@ -61,7 +62,7 @@ class TrainConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class Score:
-    """One candidate on the backtest. `metrics` always has the use case's gate metric; `segments` the same by segment."""
+    """One candidate on the backtest. `metrics` always has the gate metric; `segments` the same by segment."""
 
     candidate: str
     is_rule: bool
@@ -159,15 +160,15 @@ class UseCase(Protocol):
         """The light facts."""
         ...
 
-    def readiness(self, training: pl.DataFrame, context: Context) -> Readiness:
+    def readiness(self, training: "pl.DataFrame", context: Context) -> Readiness:
         """What is there and what the partner rung needs."""
         ...
 
-    def train(self, training: pl.DataFrame, config: TrainConfig, context: Context) -> Trained:
+    def train(self, training: "pl.DataFrame", config: TrainConfig, context: Context) -> Trained:
         """Backtest all candidates, fit the best on everything; raises `NotReady` with the counts."""
         ...
 
-    def rows(self, live: pl.DataFrame, context: Context) -> list[FeatureRow]:
+    def rows(self, live: "pl.DataFrame", context: Context) -> list[FeatureRow]:
         """One JSON-able feature row per subject to be scored now."""
         ...
 

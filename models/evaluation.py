@@ -15,7 +15,7 @@ EPSILON = 1e-15
 
 
 def mase(actual: ArrayLike, forecast: ArrayLike, history: ArrayLike, season: int = 7) -> float:
-    """Mean absolute scaled error: mean |error| over the in-sample mean |y_t − y_(t−season)| of `history`.
+    """Mean absolute scaled error: mean |error| over the in-sample mean |y_t - y_(t-season)| of `history`.
 
     Hyndman & Koehler 2006, "Another look at measures of forecast accuracy", eq. 5. NaN where the history is
     too short or its scale is zero (a constant series has no scale; leave it out of means).
@@ -43,7 +43,7 @@ def mae(actual: ArrayLike, forecast: ArrayLike) -> float:
 
 
 def smape(actual: ArrayLike, forecast: ArrayLike) -> float:
-    """Symmetric MAPE in per cent, 0 to 200: mean 200·|y − f| / (|y| + |f|); both zero counts as no error (M4 definition)."""
+    """Symmetric MAPE in per cent, 0 to 200: mean 200·|y - f| / (|y| + |f|); both zero is no error (M4)."""
     y, f = _pair(actual, forecast)
     size = np.abs(y) + np.abs(f)
     return float(np.mean(200 * np.abs(y - f) / np.where(size == 0, 1.0, size)))
@@ -78,7 +78,7 @@ def brier(outcome: ArrayLike, probability: ArrayLike) -> float:
 
 
 def calibration_error(outcome: ArrayLike, probability: ArrayLike, bins: int = 10) -> float:
-    """Expected calibration error over bins of equal size: weighted mean |observed rate − mean probability|."""
+    """Expected calibration error over bins of equal size: weighted mean |observed rate - mean probability|."""
     y, p = _pair(outcome, probability)
     order = np.argsort(p, kind="stable")
     parts = [part for part in np.array_split(order, min(bins, len(order))) if len(part)]
@@ -86,7 +86,7 @@ def calibration_error(outcome: ArrayLike, probability: ArrayLike, bins: int = 10
 
 
 def auc(outcome: ArrayLike, score: ArrayLike) -> float:
-    """Area under the ROC curve by ranks (Mann–Whitney U), ties counted half; NaN when only one class is there."""
+    """Area under the ROC curve by ranks (Mann-Whitney U), ties counted half; NaN when only one class is there."""
     y, s = _pair(outcome, score)
     positives = int(y.sum())
     negatives = len(y) - positives
@@ -100,7 +100,7 @@ def auc(outcome: ArrayLike, score: ArrayLike) -> float:
 def rolling_origins(length: int, *, horizon: int, folds: int, minimum: int, step: int | None = None) -> list[int]:
     """Origins, oldest first: train on [:origin], test on [origin:origin + horizon].
 
-    The last origin is `length − horizon`; earlier ones lie `step` (default: horizon) before each other, and
+    The last origin is `length - horizon`; earlier ones lie `step` (default: horizon) before each other, and
     none leaves less than `minimum` to train on. Empty when not even one does.
     """
     if horizon < 1 or folds < 1:
@@ -134,7 +134,7 @@ def blocked_folds(moments: ArrayLike, folds: int) -> Iterator[tuple[NDArray[np.i
 def conformal_tail(residuals: ArrayLike, level: float) -> float:
     """The split-conformal margin of one tail: the ⌈(n + 1)·level⌉-th smallest residual.
 
-    Feed `actual − forecast` for the upper tail and `forecast − actual` for the lower one; `level` is one
+    Feed `actual - forecast` for the upper tail and `forecast - actual` for the lower one; `level` is one
     minus that tail's miss rate (0.9 for P10 and P90). Each tail holds on its own (Romano, Patterson & Candès
     2019, "Conformalized quantile regression", theorem 2). With too few residuals the largest one is
     taken, which covers less than promised; NaN when there is none.
@@ -148,7 +148,7 @@ def conformal_tail(residuals: ArrayLike, level: float) -> float:
 
 
 def conformal_margins(actual: ArrayLike, forecast: ArrayLike, level: float = 0.8) -> tuple[float, float]:
-    """(low, high) to add to a forecast so that each tail misses at most (1 − level) / 2; low is usually negative."""
+    """(low, high) to add to a forecast so that each tail misses at most (1 - level) / 2; low is usually negative."""
     y, f = _pair(actual, forecast)
     tail = 1 - (1 - level) / 2
     return -conformal_tail(f - y, tail), conformal_tail(y - f, tail)

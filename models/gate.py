@@ -66,7 +66,9 @@ def _against_rule(backtest: Backtest, chosen: Score) -> _Finding:
 def _against_champion(challenger: Backtest, chosen: Score, champion: Backtest) -> _Finding:
     metric = challenger.gate_metric
     if champion.gate_metric != metric:
-        return _Finding(False, f"The champion was judged by {champion.gate_metric}, this challenger by {metric}: not comparable.")
+        return _Finding(
+            False, f"The champion was judged by {champion.gate_metric}, this challenger by {metric}: not comparable."
+        )
     mine, old = chosen.metrics[metric], champion.score(champion.chosen).metrics[metric]
     if challenger.split and challenger.split == champion.split:
         passed = _known(mine, old) and mine < old
@@ -77,8 +79,8 @@ def _against_champion(challenger: Backtest, chosen: Score, champion: Backtest) -
     verb = "holds" if passed else "does not hold"
     return _Finding(
         passed,
-        f"It {verb} the champion's level: {metric} {mine:.4g} is {skill:.1%} of the naive rule's, the champion's stored "
-        f"{old:.4g} was {old_skill:.1%} of it on its own, different split (a refit may be {REFRESH_MARGIN:.0%} worse).",
+        f"It {verb} the champion's level: {metric} {mine:.4g} is {skill:.1%} of the naive rule's, the champion's "
+        f"stored {old:.4g} was {old_skill:.1%} of it on its own, different split (a refit may be {REFRESH_MARGIN:.0%} worse).",
     )
 
 
@@ -107,7 +109,9 @@ def _segments(challenger: Backtest, chosen: Score, champion: Backtest | None) ->
     worse = [name for name in shared if mine[name] > theirs[name] * (1 + SEGMENT_MARGIN) + 1e-12]
     if worse:
         listed = ", ".join(f"{name} ({mine[name]:.4g} against {theirs[name]:.4g})" for name in worse[:3])
-        return _Finding(False, f"{len(worse)} of {len(shared)} segments are over {SEGMENT_MARGIN:.0%} worse than {whose}: {listed}.")
+        return _Finding(
+            False, f"{len(worse)} of {len(shared)} segments are over {SEGMENT_MARGIN:.0%} worse than {whose}: {listed}."
+        )
     return _Finding(True, f"None of {len(shared)} segments is over {SEGMENT_MARGIN:.0%} worse than {whose}.")
 
 

@@ -24,7 +24,7 @@ def additive(
     keep: int = 5,
     other_label: str = OTHER_LABEL,
 ) -> tuple[Contribution, ...]:
-    """The largest `keep` parts, rounded, then `other`, so that they sum to rounded value − rounded baseline.
+    """The largest `keep` parts, rounded, then `other`, so that they sum to rounded value - rounded baseline.
 
     `parts` are in the insight's unit and unrounded; their sum need not be exact, what is missing is `other`.
     Parts that round to zero, and parts already named `other`, go into `other`, which is left out when it is
@@ -47,7 +47,7 @@ def additive(
 
 
 def sums(value: float, baseline: float, contributions: Iterable[Contribution], *, decimals: int) -> bool:
-    """Whether baseline + effects = value exactly at `decimals` digits: the invariant of DESIGN §6, for tests and checks."""
+    """Whether baseline + effects = value exactly at `decimals` digits: what every explanation promises."""
     total = _quantized(baseline, decimals) + sum(
         (_quantized(part.effect, decimals) for part in contributions), Decimal(0)
     )

@@ -1,4 +1,4 @@
-"""What MLflow executes when it loads a logged model ("models from code"): no pickled class of ours, no frozen import path.
+"""What MLflow executes when it loads a logged model ("models from code"): no pickled class of ours.
 
 Only that one call belongs here; the wrapper itself is in `models.tracking`.
 """

@@ -1,4 +1,4 @@
-"""MLflow behind our words: log what training hands over, move the alias `champion`, load models back. Only importer of mlflow.
+"""MLflow behind our words: log a training, move the alias `champion`, load models back. Only importer of mlflow.
 
 One experiment and one registered model `{use_case}.{partner}`. The tracking database is written directly, no
 server in between. A logged model is a pyfunc made from code (`models/served.py`) over a pickled *state*: builtins,
@@ -70,7 +70,7 @@ class Tracking:
     """The model registry over one MLflow database; cheap to make, nothing is opened before the first call."""
 
     def __init__(self, uri: str, artifact_root: str) -> None:
-        """`uri` is a SQLAlchemy address whose search path is the schema of MLflow, `artifact_root` a folder or bucket."""
+        """`uri` is a SQLAlchemy address with MLflow's schema as search path, `artifact_root` a folder or bucket."""
         self.uri = uri
         self.artifact_root = artifact_root.rstrip("/")
 
@@ -147,7 +147,9 @@ class Tracking:
         target = version or (max(earlier, key=int) if earlier else None)
         name = registered_name(use_case, partner)
         if target is None or target not in known:
-            raise NotFound(f"no version {target or 'before the champion'} of {name}; there are {sorted(known, key=int)}")
+            raise NotFound(
+                f"no version {target or 'before the champion'} of {name}; there are {sorted(known, key=int)}"
+            )
         if not known[target].promoted:
             raise Conflict(f"version {target} of {name} never passed the gate: {' '.join(known[target].reasons)}")
         with self._quietly() as client:
@@ -200,9 +202,7 @@ class Tracking:
                     raise
         return str(found.experiment_id)
 
-    def _describe(
-        self, client: "MlflowClient", run_id: str, trained: Trained, verdict: Verdict, now: datetime
-    ) -> None:
+    def _describe(self, client: "MlflowClient", run_id: str, trained: Trained, verdict: Verdict, now: datetime) -> None:
         """Params, the metrics of every candidate, tags and artifacts, in one batch each."""
         from mlflow.entities import Metric, Param, RunTag
 
@@ -268,18 +268,22 @@ def registered_name(use_case: str, partner: str) -> str:
 def serve() -> None:
     """Called by `models/served.py` alone: hands MLflow the wrapper around `FittedModel`.
 
-    Input: a frame with one text column `row`, a feature row as JSON. Output: a frame with `value`, `low`, `high`, `status`.
+    In: a frame with one text column `row`, a feature row as JSON. Out: a frame of `value`, `low`, `high`, `status`.
     """
     import mlflow
     import pandas as pd
 
-    class Served(mlflow.pyfunc.PythonModel):
+    class Served(mlflow.pyfunc.PythonModel):  # type: ignore[misc,name-defined]
         """A use case's model behind MLflow's pyfunc interface."""
 
         def load_context(self, context: Any) -> None:
-            self.model = code_of(context.model_config["use_case"]).restore(_read_state(Path(context.artifacts["state"])))
+            self.model = code_of(context.model_config["use_case"]).restore(
+                _read_state(Path(context.artifacts["state"]))
+            )
 
-        def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
+        def predict(
+            self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None
+        ) -> pd.DataFrame:
             found = self.model.predict([json.loads(row) for row in model_input[_ROW_COLUMN]])
             return pd.DataFrame(
                 {
@@ -322,7 +326,9 @@ def _read_state(path: Path) -> dict[str, Any]:
 @cache
 def _requirements() -> tuple[str, ...]:
     """Pinned to what is installed: what the model was trained with."""
-    return tuple(f"{name}=={metadata.version(name)}" for name in ("mlflow", "numpy", "polars", "prophet", "scikit-learn"))
+    return tuple(
+        f"{name}=={metadata.version(name)}" for name in ("mlflow", "numpy", "polars", "prophet", "scikit-learn")
+    )
 
 
 def _signature() -> Any:
@@ -408,5 +414,3 @@ def _text(value: Any) -> str:
 
 def _missing(error: Exception) -> bool:
     return getattr(error, "error_code", "") in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
-
-

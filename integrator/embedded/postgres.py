@@ -1,7 +1,6 @@
 """PostgreSQL from the wheel: initialised once, started on a loopback port, stopped by its own `pg_ctl`."""
 
 import os
-import secrets
 import subprocess
 import tempfile
 from collections.abc import Sequence
@@ -41,7 +40,9 @@ def programs() -> Path:
     return Path(spec.origin).parent / "pginstall" / "bin"
 
 
-def start(home: Path, master: MasterKey, *, database: str = "integrator", options: Sequence[tuple[str, str]] = ()) -> Address:
+def start(
+    home: Path, master: MasterKey, *, database: str = "integrator", options: Sequence[tuple[str, str]] = ()
+) -> Address:
     """Start the server if it is not running, and make the owner and the database if they are missing."""
     place = server_place(home, programs())
     endpoints = Endpoints(home)

@@ -47,7 +47,8 @@ def server_place(home: Path, programs: Path) -> ServerPlace:
     home.mkdir(parents=True, exist_ok=True)
     base = home
     if not _traversable(home):
-        base = Path("/var/tmp") / f"integrator-{hashlib.sha256(str(home).encode()).hexdigest()[:12]}"
+        digest = hashlib.sha256(str(home).encode()).hexdigest()
+        base = Path("/var/tmp") / f"integrator-{digest[:12]}"  # noqa: S108 — owned by root, checked below
         base.mkdir(mode=0o711, exist_ok=True)
         if base.stat().st_uid != 0:
             raise PermanentError(f"{base} exists and does not belong to root; remove it or set INTEGRATOR_HOME")

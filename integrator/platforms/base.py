@@ -47,7 +47,7 @@ class PlatformSpec:
 
 @dataclass(frozen=True)
 class Page:
-    """Canonical records (JSON-able dicts as in `integrator.contracts.records`) and the cursor that resumes after them."""
+    """Canonical records (JSON-able dicts, as in `integrator.contracts`) and the cursor that resumes after them."""
 
     kind: str
     records: list[Raw]

@@ -51,6 +51,7 @@ class Session:
         policy: HttpPolicy,
         refresh: "Callable[[Session], Mapping[str, str]] | None" = None,
     ) -> None:
+        """Opens nothing yet."""
         import requests
 
         self.platform = platform

@@ -1,7 +1,7 @@
 """Pulling a partner's platforms into landing, page by page; a connection that fails stops alone."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from integrator.contracts.errors import IntegratorError, PermanentError
 from integrator.contracts.records import LandingResult
@@ -23,7 +23,7 @@ class IngestReport:
 
     connections: int = 0
     pages: int = 0
-    landed: LandingResult = LandingResult()
+    landed: LandingResult = field(default_factory=LandingResult)
 
 
 def accounts(services: Services, partner: str, platform: str | None = None) -> list[PlatformConnection]:
@@ -32,14 +32,17 @@ def accounts(services: Services, partner: str, platform: str | None = None) -> l
         return connections.for_partner(connection, services.database.master, partner, platform)
 
 
-def ingest(services: Services, partner: str, platform: str, kind: str, *, on_page: OnPage | None = None) -> IngestReport:
+def ingest(
+    services: Services, partner: str, platform: str, kind: str, *, on_page: OnPage | None = None
+) -> IngestReport:
     """Pull what is new of one kind.
 
     Every active connection is pulled whatever becomes of the others; the first failure is raised after the last.
     A permanent failure stops its connection until its settings are saved again; paused ones are left alone.
     """
     platform_spec(platform).require_kind(kind)
-    report, failures = IngestReport(), []
+    report = IngestReport()
+    failures: list[IntegratorError] = []
     for account in accounts(services, partner, platform):
         if account.status == "paused":
             continue
@@ -66,7 +69,9 @@ def has_news(services: Services, partner: str, platform: str) -> bool:
             cursors = {
                 kind: connections.cursor(connection, partner, account.connection_id, kind) for kind in source.spec.kinds
             }
-        if source.has_news(account.settings, account.credentials, cursors, clock=services.clock, http=_policy(services)):
+        if source.has_news(
+            account.settings, account.credentials, cursors, clock=services.clock, http=_policy(services)
+        ):
             return True
     return False
 

@@ -119,8 +119,6 @@ def _broken(prediction: Prediction) -> str | None:
     if prediction.status in ("ready", "fallback"):
         if value is None:
             return f"status {prediction.status} without a value"
-        if interval is None:
-            return f"status {prediction.status} without an interval"
     elif value is not None:
         return f"status {prediction.status} with a value"
     numbers = [value, prediction.baseline, *(part.effect for part in prediction.contributions)]
@@ -128,6 +126,7 @@ def _broken(prediction: Prediction) -> str | None:
         numbers += [interval.low, interval.high, interval.level]
     if any(number is not None and not math.isfinite(number) for number in numbers):
         return "a number that is not finite"
-    if interval is not None and value is not None and not interval.low <= value <= interval.high:
-        return "a value outside its own interval"
+    # The value may lie outside: a price is bounded after its optimum was estimated.
+    if interval is not None and interval.low > interval.high:
+        return "an interval whose low is above its high"
     return None

@@ -53,9 +53,9 @@ def exclude(services: Services, partner: str, step: str, run_id: str, reason: st
     )
 
 
-def excluded(services: Services, run_id: str) -> dict[str, str]:
-    """Partners to leave out of the steps to come in this run, with the reason."""
-    return _reasons(step_runs.unfinished(services.database, run_id))
+def excluded(services: Services, run_id: str, use_case: str = "") -> dict[str, str]:
+    """Partners to leave out of the steps to come in this run (of one use case), with the reason."""
+    return _reasons(step_runs.unfinished(services.database, run_id, use_case))
 
 
 def failures(services: Services, run_id: str) -> dict[str, str]:

@@ -84,8 +84,10 @@ def score(services: Services, partner: str, use_case: str, *, run_id: str) -> Sc
                 {"use_case": use_case, "run_id": run_id, "reasons": reasons},
             )  # fmt: skip
     if failed_whole:
-        raise PermanentError(f"{use_case} of {partner}: all {len(rows)} predictions by {name} {version} failed: {reasons}")
-    return ScoreReport(rows=len(rows), by_outcome=outcomes, model_name=name, model_version=version, input_position=position)
+        raise PermanentError(f"{use_case} of {partner}: all {len(rows)} rows failed with {name} {version}: {reasons}")
+    return ScoreReport(
+        rows=len(rows), by_outcome=outcomes, model_name=name, model_version=version, input_position=position
+    )
 
 
 def _model(services: Services, code: UseCase, partner: str) -> tuple[str, str, FittedModel]:

@@ -113,7 +113,13 @@ def move_cursor(
           values (:partner, :connection_id, :kind, cast(:cursor as jsonb), :now)
           on conflict (partner, connection_id, kind)
           do update set cursor = excluded.cursor, updated_at = excluded.updated_at"""),
-        {"partner": partner, "connection_id": connection_id, "kind": kind, "cursor": json.dumps(dict(value)), "now": now},
+        {
+            "partner": partner,
+            "connection_id": connection_id,
+            "kind": kind,
+            "cursor": json.dumps(dict(value)),
+            "now": now,
+        },
     )
 
 

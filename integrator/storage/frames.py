@@ -1,4 +1,4 @@
-"""Reading one partner's rows of a feature relation into a polars frame, fast and with dtypes that never depend on the data.
+"""One partner's rows of a feature relation as a polars frame, fast, with dtypes that never depend on the data.
 
 The schema comes from the database's column types, so that an empty frame, a column of nulls and a full one look alike:
 integers are Int64, numeric and floating point Float64, timestamptz Datetime(us, UTC), jsonb and all else text.
@@ -47,9 +47,10 @@ def input_position(database: Database, relation: str, frame: pl.DataFrame) -> in
     schema, name = _split(relation)
     with database.batch() as connection:
         query = sql.SQL("select max(input_position) from {}").format(sql.Identifier(schema, name))
-        found = connection.exec_driver_sql(query.as_string()).scalar_one()
+        found: int | None = connection.exec_driver_sql(query.as_string()).scalar_one()
         if found is None:
-            found = connection.execute(text("select pg_snapshot_xmin(pg_current_snapshot())::text::bigint")).scalar_one()
+            oldest = text("select pg_snapshot_xmin(pg_current_snapshot())::text::bigint")
+            found = connection.execute(oldest).scalar_one()
     return int(found)
 
 
@@ -91,7 +92,7 @@ def _copy_out(connection: Connection, relation: str, columns: dict[str, str], pa
 
 
 def _sent(name: str, kind: str) -> sql.Composable:
-    """What PostgreSQL sends for a column: moments as microseconds, truth as 0 and 1, so that nothing has to be parsed."""
+    """What PostgreSQL sends: moments as microseconds, truth as 0 and 1, so that little has to be parsed."""
     column = sql.Identifier(name)
     if kind in MOMENTS:
         return sql.SQL("(extract(epoch from {c}) * 1000000)::bigint as {c}").format(c=column)

@@ -110,7 +110,12 @@ def _read(
 
 def _shown(raw: Payload, field: str | None) -> str | None:
     """The value at fault, for the sender's eyes; never a personal one."""
-    if field is None or isinstance(raw, bytes) or field in Contact.PERSONAL or field.startswith(("attributes", "native_id")):
+    if (
+        field is None
+        or isinstance(raw, bytes)
+        or field in Contact.PERSONAL
+        or field.startswith(("attributes", "native_id"))
+    ):
         return None
     value: Any = raw
     for part in field.split("."):

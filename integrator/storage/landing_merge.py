@@ -96,13 +96,14 @@ def merge(
     return Merged(inserted, count)
 
 
-def copy(
-    connection: Connection, table: str, columns: Sequence[tuple[str, str]], rows: Iterable[Sequence[Any]]
-) -> int:
+def copy(connection: Connection, table: str, columns: Sequence[tuple[str, str]], rows: Iterable[Sequence[Any]]) -> int:
     """COPY rows into a temporary table; `columns` are names and SQL types."""
     count = 0
     driver: Any = connection.connection.driver_connection
-    with driver.cursor() as cursor, cursor.copy(f"copy {table} ({', '.join(n for n, _ in columns)}) from stdin") as pipe:
+    with (
+        driver.cursor() as cursor,
+        cursor.copy(f"copy {table} ({', '.join(n for n, _ in columns)}) from stdin") as pipe,
+    ):
         for row in rows:
             pipe.write_row(row)
             count += 1

@@ -34,5 +34,12 @@ def audit(
     connection.execute(
         text("""insert into integrator.audit_log (at, actor, partner, action, subject, data)
         values (:at, :actor, :partner, :action, :subject, cast(:data as jsonb))"""),
-        {"at": now, "actor": actor, "partner": partner, "action": action, "subject": subject, "data": json.dumps(dict(data))},
+        {
+            "at": now,
+            "actor": actor,
+            "partner": partner,
+            "action": action,
+            "subject": subject,
+            "data": json.dumps(dict(data)),
+        },
     )

@@ -28,7 +28,9 @@ def load_rates(database: Database) -> int:
         rates = [rate for rate in _bundled_rates() if last is None or rate[1] > last]
         if not rates:
             return 0
-        connection.exec_driver_sql("create temporary table rates (currency text, rate_date date, per_eur numeric) on commit drop")
+        connection.exec_driver_sql(
+            "create temporary table rates (currency text, rate_date date, per_eur numeric) on commit drop"
+        )
         copy(connection, "rates", (("currency", ""), ("rate_date", ""), ("per_eur", "")), rates)
         return connection.execute(
             text("insert into reference.fx_rate select currency, rate_date, per_eur from rates on conflict do nothing")
@@ -83,6 +85,4 @@ def _holidays(region: str, years: Iterable[int]) -> list[tuple[date, str]]:
 
 
 def _insert_holidays(connection: Connection, rows: list[dict[str, object]]) -> None:
-    connection.execute(
-        text("insert into reference.holiday values (:region, :day, :name) on conflict do nothing"), rows
-    )
+    connection.execute(text("insert into reference.holiday values (:region, :day, :name) on conflict do nothing"), rows)

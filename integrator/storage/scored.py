@@ -34,15 +34,19 @@ class Scoring:
 def replace(connection: Connection, scoring: Scoring, rows: Iterable[tuple[int, str, str]]) -> None:
     """Put this scoring in the place of the last one; `rows` are (ordinal, prediction, feature row)."""
     key = {"partner": scoring.partner, "use_case": scoring.use_case}
-    for table in ("ops.scored", "ops.scoring"):
-        connection.execute(text(f"delete from {table} where partner = :partner and use_case = :use_case"), key)
+    # The header is updated and not replaced: who publishes holds it, and sees either all of this scoring or nothing.
     connection.execute(
         text("""insert into ops.scoring (partner, use_case, run_id, scored_at, input_position, as_of, model_name,
             model_version, row_count, failure_count)
           values (:partner, :use_case, :run_id, :scored_at, :input_position, :as_of, :model_name,
-            :model_version, :row_count, :failure_count)"""),
+            :model_version, :row_count, :failure_count)
+          on conflict (partner, use_case) do update set run_id = excluded.run_id, scored_at = excluded.scored_at,
+            input_position = excluded.input_position, as_of = excluded.as_of, model_name = excluded.model_name,
+            model_version = excluded.model_version, row_count = excluded.row_count,
+            failure_count = excluded.failure_count"""),
         scoring.__dict__,
     )
+    connection.execute(text("delete from ops.scored where partner = :partner and use_case = :use_case"), key)
     connection.exec_driver_sql(
         "create temporary table scored_incoming (ordinal integer, prediction jsonb, feature_row jsonb) on commit drop"
     )
@@ -56,10 +60,11 @@ def replace(connection: Connection, scoring: Scoring, rows: Iterable[tuple[int, 
 
 
 def last(connection: Connection, partner: str, use_case: str) -> Scoring | None:
-    """The last scoring; None before the first."""
+    """The last scoring, held until the transaction ends; None before the first."""
     row = connection.execute(
-        text("""select partner, use_case, run_id, scored_at, input_position, as_of, model_name, model_version, row_count,
-          failure_count from ops.scoring where partner = :partner and use_case = :use_case"""),
+        text("""select partner, use_case, run_id, scored_at, input_position, as_of, model_name, model_version,
+          row_count, failure_count
+        from ops.scoring where partner = :partner and use_case = :use_case for share"""),
         {"partner": partner, "use_case": use_case},
     ).one_or_none()
     return Scoring(**row._mapping) if row else None
@@ -76,7 +81,9 @@ def predictions(connection: Connection, partner: str, use_case: str) -> Iterator
         yield row.ordinal, row.prediction
 
 
-def count_inferences(connection: Connection, scoring: Scoring, outcomes: dict[str, int], latency_ms: float | None) -> None:
+def count_inferences(
+    connection: Connection, scoring: Scoring, outcomes: dict[str, int], latency_ms: float | None
+) -> None:
     """Append to `ops.inference_log`: one row per outcome that occurred; `latency_ms` is the mean of one inference."""
     rows = [
         {**scoring.__dict__, "outcome": outcome, "count": count, "latency_ms": latency_ms}
@@ -87,6 +94,7 @@ def count_inferences(connection: Connection, scoring: Scoring, outcomes: dict[st
         connection.execute(
             text("""insert into ops.inference_log (partner, use_case, run_id, at, model_name, model_version, outcome,
                 inference_count, latency_ms)
-              values (:partner, :use_case, :run_id, :scored_at, :model_name, :model_version, :outcome, :count, :latency_ms)"""),
+              values (:partner, :use_case, :run_id, :scored_at, :model_name, :model_version, :outcome, :count,
+                :latency_ms)"""),
             rows,
         )

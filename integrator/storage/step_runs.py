@@ -58,8 +58,10 @@ def failures(database: Database, run_id: str) -> dict[str, StepRun]:
     return found
 
 
-def unfinished(database: Database, run_id: str) -> dict[str, StepRun]:
-    """Partners to leave out of the steps to come, with the reason's entry.
+def unfinished(database: Database, run_id: str, use_case: str = "") -> dict[str, StepRun]:
+    """Partners to leave out of the steps to come (of one use case), with the reason's entry.
+
+    What failed in one use case leaves the partner in for the others.
 
     A platform that could not be pulled stops its connection alone: the partner goes on while another of its
     platforms was pulled in the same run.
@@ -69,6 +71,6 @@ def unfinished(database: Database, run_id: str) -> dict[str, StepRun]:
     found: dict[str, StepRun] = {}
     for run in runs:
         stopped_alone = run.step == "ingest" and run.status == "failed" and run.partner in pulled
-        if run.status in ("failed", "excluded") and not stopped_alone:
+        if run.status in ("failed", "excluded") and run.use_case in ("", use_case) and not stopped_alone:
             found.setdefault(run.partner, run)
     return found

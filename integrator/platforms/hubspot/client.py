@@ -5,6 +5,7 @@ from typing import Any
 
 from integrator.contracts.errors import InvalidInput, Unauthorized, Unavailable
 from integrator.platforms.http import HttpPolicy, Session, closing, decoded
+from integrator.platforms.hubspot.spec import SPEC
 
 CONTACTS = "/crm/v3/objects/contacts"
 LIST_LIMIT = 50  # the most that may be asked for together with property history
@@ -24,7 +25,7 @@ def session_for(settings: Mapping[str, Any], credentials: Mapping[str, str], htt
 
 def access_token(base: str, credentials: Mapping[str, str], http: HttpPolicy) -> str:
     """Trade the refresh token for an access token (30 minutes); a refusal is permanent."""
-    form = {"grant_type": "refresh_token", **{k: credentials[k] for k in ("client_id", "client_secret", "refresh_token")}}
+    form = {"grant_type": "refresh_token", **{name: credentials[name] for name in SPEC.credential_fields}}
     with closing(Session("hubspot", base, {}, http)) as session:
         try:
             answer = session.post("/oauth/v1/token", data=form)

@@ -20,6 +20,10 @@ POLLS = 600  # bulk operations of big shops take minutes; a poll waits two secon
 CHUNK = 1 << 20
 
 
+class TooExpensive(Defect):
+    """A query asks for more than a single one may cost; ask for fewer objects."""
+
+
 def session_for(settings: Mapping[str, Any], credentials: Mapping[str, str], http: HttpPolicy) -> Session:
     """A session on the shop; ``base_url`` is ``https://{shop}.myshopify.com``."""
     return Session(
@@ -45,7 +49,7 @@ def query(
         errors = body.get("errors")
         if not errors:
             return body["data"], answer
-        codes = {(e.get("extensions") or {}).get("code") for e in errors} if isinstance(errors, list) else set()
+        codes = _codes(errors)
         if "THROTTLED" not in codes:
             raise _failure(errors, codes)
         failure = RateLimited("shopify: throttled", retry_after=_until_restored(body))
@@ -54,8 +58,15 @@ def query(
     raise failure
 
 
+def _codes(errors: Any) -> set[Any]:
+    extensions = [e.get("extensions") for e in errors if isinstance(e, dict)] if isinstance(errors, list) else []
+    return {one.get("code") for one in extensions if isinstance(one, dict)}
+
+
 def _failure(errors: Any, codes: set[Any]) -> Exception:
     first = errors[0].get("message", "") if isinstance(errors, list) and isinstance(errors[0], dict) else str(errors)
+    if "MAX_COST_EXCEEDED" in codes:
+        return TooExpensive(f"shopify: {first[:200]}")
     if "ACCESS_DENIED" in codes:
         return Forbidden(f"shopify: {first[:200]}")
     if "INTERNAL_SERVER_ERROR" in codes:
@@ -66,8 +77,9 @@ def _failure(errors: Any, codes: set[Any]) -> Exception:
 
 
 def _until_restored(body: Mapping[str, Any]) -> float | None:
-    cost = (body.get("extensions") or {}).get("cost") or {}
-    status = cost.get("throttleStatus") or {}
+    extensions: Mapping[str, Any] = body.get("extensions") or {}
+    cost: Mapping[str, Any] = extensions.get("cost") or {}
+    status: Mapping[str, Any] = cost.get("throttleStatus") or {}
     lacking = float(cost.get("requestedQueryCost") or 0) - float(status.get("currentlyAvailable") or 0)
     rate = float(status.get("restoreRate") or 0)
     return max(0.05, lacking / rate) if rate else None
@@ -78,16 +90,16 @@ def finished_bulk(session: Session, path: str, document: str, operation_id: str)
     status = "CREATED"
     for number in range(POLLS):
         data, _ = query(session, path, document, {"id": operation_id})
-        operation = data.get("node")
-        if operation is None:
+        operation = data["node"]
+        if not isinstance(operation, dict):
             raise Unavailable(f"shopify: bulk operation {operation_id} is gone")
         status = operation["status"]
         if status == "COMPLETED":
-            return dict(operation)
+            return operation
         if status not in ("CREATED", "RUNNING", "CANCELING"):
             break
         session.policy.sleep(min(0.1 * 2 ** min(number, 10), 2.0))
-    raise Unavailable(f"shopify: bulk operation {operation_id} ended as {status} ({operation.get('errorCode')})")
+    raise Unavailable(f"shopify: bulk operation {operation_id} ended as {status}")
 
 
 def download(session: Session, url: str, start: int) -> Iterator[bytes]:

@@ -89,3 +89,5 @@ select integrator.protect('landing.quarantine');
 select integrator.protect('vault.personal');
 grant select, insert, update, delete on all tables in schema landing, vault to integrator_service, integrator_batch;
 grant usage on all sequences in schema landing to integrator_service, integrator_batch;
+-- So that whoever loads much can refresh the planner's statistics: without them the first night takes minutes.
+grant maintain on landing.event, landing.contact, landing.sale to integrator_service, integrator_batch;

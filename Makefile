@@ -1,0 +1,52 @@
+# One machine, Python 3.11 and make: every target sets up what it needs.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/installed
+export DBT_SEND_ANONYMOUS_USAGE_STATS := false
+export DAGSTER_DISABLE_TELEMETRY := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help demo up down check test bench clean
+
+help: ## Explain each target in a line
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(STAMP) ## Run one night over three demo partners on real data and print their insights
+	@$(BIN)/integrator demo
+
+up: $(STAMP) ## Serve Dagster, MLflow, the realtime API and the sandbox until Ctrl-C
+	@$(BIN)/integrator up
+
+down: $(STAMP) ## Stop the embedded PostgreSQL and Redis
+	@$(BIN)/integrator down
+
+check: $(STAMP) ## Lint, types, layers, SQL, dbt parse, and no registry's host in any tracked file
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/sqlfluff lint --processes 2 dbt_project
+	$(BIN)/dbt parse --quiet --project-dir dbt_project --profiles-dir dbt_project
+	$(BIN)/python scripts/check_tree.py
+
+test: $(STAMP) check ## Run every test, after make check
+	$(BIN)/python -m pytest
+
+bench: $(STAMP) ## Measure the night, its second run and the definitions beside their peers
+	$(BIN)/python -m benchmarks
+
+clean: ## Remove the virtual environment and all embedded data
+	-@test -x $(BIN)/integrator && $(BIN)/integrator down
+	rm -rf $(VENV) .integrator
+
+$(STAMP): requirements.lock pyproject.toml
+	@test -n "$(PYTHON)" || { echo "no Python found; allowed: Python 3.11 (set PYTHON=…)"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' \
+	  || { echo "$(PYTHON) is $$($(PYTHON) --version); allowed: Python 3.11 (set PYTHON=…)"; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "installing the packages of requirements.lock …"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	@$(BIN)/python -m uv pip install --quiet --python $(BIN)/python --require-hashes --no-deps -r requirements.lock
+	@$(BIN)/python -m uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
+	@touch $(STAMP)

@@ -1,0 +1,13 @@
+{{ config(
+    materialized='incremental',
+    incremental_strategy='whole',
+    indexes=[{'columns': ['partner', 'platform', 'event_id']}],
+) }}
+
+with rows_now as (
+
+    select * from {{ ref('attendance_view') }}
+
+)
+
+select * from rows_now

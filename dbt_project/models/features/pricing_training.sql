@@ -1,0 +1,7 @@
+with pricing as (
+
+    select * from {{ ref('pricing') }}
+
+)
+
+select * from pricing

@@ -1,0 +1,3 @@
+select versions.*
+from {{ ref('stg_contact_version') }} as versions
+where versions.valid_to is null and versions.deleted_at is null

@@ -1,0 +1,52 @@
+"""The commands' tree and the one place where failures become exit codes."""
+
+import sys
+import warnings
+
+import typer
+
+from integrator.cli import connections, data, insights, models, night, operate, partners
+from integrator.cli.output import note
+from integrator.contracts.errors import EXIT_PERMANENT, IntegratorError
+
+app = typer.Typer(
+    name="integrator",
+    help="Forecasts, prices and lead scores for the platforms people already use.\n\n"
+    "Start with `integrator demo`; then `integrator up` serves every page. Data goes to stdout, words to stderr. "
+    "Exit codes: 0 fine, 1 permanent failure, 2 wrong usage, 75 transient failure (try again later).",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+operate.register(app)
+night.register(app)
+data.register(app)
+insights.register(app)
+app.add_typer(partners.app, name="partners")
+app.add_typer(partners.clients, name="clients")
+app.add_typer(connections.app, name="connections")
+app.add_typer(connections.webhooks, name="webhooks")
+app.add_typer(models.app, name="models")
+app.add_typer(data.quarantine_app, name="quarantine")
+
+
+def run() -> None:
+    """Entry of the console script."""
+    warnings.simplefilter("ignore")  # libraries' words to their developers are no words to our users
+    try:
+        app()
+    except IntegratorError as error:
+        note(f"integrator: {error}")
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        note("integrator: stopped")
+        sys.exit(130)
+    except Exception as error:
+        from integrator.cli.failures import explain_unexpected
+
+        note(f"integrator: {explain_unexpected(error)}")
+        sys.exit(EXIT_PERMANENT)
+
+
+if __name__ == "__main__":
+    run()

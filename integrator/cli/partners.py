@@ -1,0 +1,115 @@
+"""`integrator partners` and `integrator clients`: tenants and those who speak for them."""
+
+from typing import Annotated
+
+import typer
+
+from integrator.cli.output import Json, PartnerOption, note, show
+from integrator.cli.session import open_session, require_partner
+
+app = typer.Typer(help="Register partners and hand out their database logins.", no_args_is_help=True)
+clients = typer.Typer(help="API clients of a partner: OAuth 2.0 client credentials.", no_args_is_help=True)
+
+
+@app.command()
+def add(
+    name: Annotated[str, typer.Argument(help="^[a-z][a-z0-9_]{1,39}$, not 'pooled'.")],
+    timezone: Annotated[str, typer.Option(help="IANA name, e.g. Europe/Berlin.")],
+    currency: Annotated[str, typer.Option(help="Reporting currency, ISO 4217.")],
+    region: Annotated[str, typer.Option(help="ISO 3166 country or 3166-2 region, for holidays.")],
+    default_processing: Annotated[
+        str, typer.Option(help="What a contact's missing consent to processing means: granted or denied.")
+    ] = "granted",
+    pooling: Annotated[str, typer.Option(help="Whether its data may train pooled models: yes or no.")] = "no",
+    as_json: Json = False,
+) -> None:
+    """Register a partner; saying it again changes nothing. Prints its database address once."""
+    from integrator.contracts.errors import invalid
+    from integrator.storage.logs import audit
+    from integrator.storage.partners import Partner, register
+    from integrator.storage.reference import load_holidays
+    from integrator.storage.roles import create_partner_role
+
+    if pooling not in ("yes", "no"):
+        raise invalid("pooling", pooling, ("yes", "no"))
+    partner = Partner(
+        partner=name, timezone=timezone, currency=currency, region=region,
+        default_processing=default_processing, pooling=pooling == "yes",
+    )  # fmt: skip
+    services = open_session()
+    now = services.clock()
+    added = register(services.database, partner, now)
+    load_holidays(services.database, [region], now)
+    address = create_partner_role(services.database, name)
+    if added:
+        with services.database.partner(name) as connection:
+            audit(connection, "cli", name, "partner.add", name, now, {"currency": currency, "region": region})
+    else:
+        note(f"partner {name} is registered already")
+    show([{"partner": name, "database_url": address}] if address else [{"partner": name}], as_json=as_json)
+
+
+@app.command("list")
+def list_partners(as_json: Json = False) -> None:
+    """Every registered partner."""
+    from integrator.storage.partners import list_all
+
+    with open_session().database.service() as connection:
+        show((partner.__dict__ for partner in list_all(connection)), as_json=as_json)
+
+
+@app.command()
+def credentials(
+    name: Annotated[str, typer.Argument(help="The partner.")],
+    rotate: Annotated[bool, typer.Option("--rotate", help="Make a new password; the old one ends at once.")] = False,
+    as_json: Json = False,
+) -> None:
+    """A new database login for a partner; passwords are shown once and kept nowhere."""
+    from integrator.contracts.errors import InvalidInput
+    from integrator.storage.logs import audit
+    from integrator.storage.roles import rotate_partner_role
+
+    if not rotate:
+        raise InvalidInput("passwords are shown once and kept nowhere; say --rotate for a new one")
+    services = open_session()
+    require_partner(services, name)
+    address = rotate_partner_role(services.database, name)
+    with services.database.partner(name) as connection:
+        audit(connection, "cli", name, "partner.credentials.rotate", name, services.clock(), {})
+    show([{"partner": name, "database_url": address}], as_json=as_json)
+
+
+@clients.command("create")
+def create_client(
+    partner: PartnerOption,
+    scopes: Annotated[str, typer.Option(help='Separated by spaces, e.g. "insights:read events:write".')],
+    as_json: Json = False,
+) -> None:
+    """Make a client; its secret is printed once."""
+    from integrator.security.clients import create
+
+    services = open_session()
+    require_partner(services, partner)
+    client = create(services.database, partner, scopes.split(), services.clock())
+    show([{"client_id": client.client_id, "client_secret": client.client_secret}], as_json=as_json)
+
+
+@clients.command("list")
+def list_clients(partner: PartnerOption, as_json: Json = False) -> None:
+    """A partner's clients, without their secrets."""
+    from integrator.security.clients import list_all
+
+    services = open_session()
+    require_partner(services, partner)
+    show(list_all(services.database, partner), as_json=as_json)
+
+
+@clients.command("revoke")
+def revoke_client(partner: PartnerOption, client_id: Annotated[str, typer.Argument()]) -> None:
+    """End a client; its tokens end with it."""
+    from integrator.security.clients import revoke
+
+    services = open_session()
+    require_partner(services, partner)
+    revoke(services.database, partner, client_id, services.clock())
+    note(f"client {client_id} is revoked")

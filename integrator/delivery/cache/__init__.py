@@ -1,0 +1,1 @@
+"""The cache behind the realtime API's lookups."""

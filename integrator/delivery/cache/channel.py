@@ -1,0 +1,41 @@
+"""Cache: after every publication, all current documents of the use case with their freshness, unchanged ones too."""
+
+from sqlalchemy import Connection
+
+from integrator.delivery.base import ChannelSpec, Publication
+from integrator.storage import insights
+from integrator.storage.cache import Cache, Cached
+from integrator.storage.database import Database
+from integrator.storage.insights import Served
+
+
+class CacheChannel:
+    """Redis in front of `insights.current`."""
+
+    spec = ChannelSpec("cache", "Cache of the realtime API")
+
+    def write(self, connection: Connection, publication: Publication) -> int:
+        """Nothing: what is not committed must not be seen."""
+        return 0
+
+    def after(self, database: Database, cache: Cache, publication: Publication) -> int:
+        """Fill from PostgreSQL; `Unavailable` when Redis is away, which lookups survive."""
+        return fill(database, cache, publication.partner, publication.use_case)
+
+
+def fill(database: Database, cache: Cache, partner: str, use_case: str) -> int:
+    """Every current document of a use case that is newer than what is cached; how many were."""
+    with database.partner(partner) as connection:
+        current = insights.current(connection, partner, use_case)
+    return cache.fill(partner, use_case, ((served.subject_id, cached(served)) for served in current))
+
+
+def cached(served: Served) -> Cached:
+    """A row of the tables as the cache holds it."""
+    return Cached(
+        served.platform, served.subject_kind, served.insight_id, served.insight_version, served.checked_at,
+        served.stale_after, served.document.encode(),
+    )  # fmt: skip
+
+
+CHANNEL = CacheChannel()

@@ -1,0 +1,1 @@
+"""The insight tables a partner's own login reads."""

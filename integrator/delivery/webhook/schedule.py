@@ -1,0 +1,48 @@
+"""When a message is tried again, and when an endpoint is given up. Pure arithmetic."""
+
+import random
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+
+# Waits after the first, second, … attempt (Standard Webhooks 1.0, "Deliverability and Reliability").
+WAITS = (
+    timedelta(seconds=5), timedelta(minutes=5), timedelta(minutes=30), timedelta(hours=2), timedelta(hours=5),
+    timedelta(hours=10), timedelta(hours=10),
+)  # fmt: skip
+JITTER = 0.1
+LONGEST = timedelta(hours=24)
+DISABLE_AFTER = timedelta(days=5)
+
+
+def next_attempt(
+    now: datetime, made: int, randomness: random.Random, retry_after: timedelta | None = None
+) -> datetime | None:
+    """When to try again after `made` attempts; None when there were enough.
+
+    Up to a tenth is added, so that many messages do not come back at one moment; `Retry-After` is never undercut,
+    but nobody makes us wait for more than a day.
+    """
+    if made > len(WAITS):
+        return None
+    wait = WAITS[made - 1] * (1 + JITTER * randomness.random())
+    if retry_after is not None:
+        wait = max(wait, min(retry_after, LONGEST))
+    return now + wait
+
+
+def is_given_up(failing_since: datetime | None, now: datetime) -> bool:
+    """Whether an endpoint has failed for five days without a success in between."""
+    return failing_since is not None and now - failing_since >= DISABLE_AFTER
+
+
+def retry_after(header: str | None, now: datetime) -> timedelta | None:
+    """`Retry-After` (RFC 9110: seconds or a date), None when absent or unreadable."""
+    if header is None:
+        return None
+    if header.strip().isdigit():
+        return timedelta(seconds=min(int(header), int(LONGEST.total_seconds())))
+    try:
+        moment = parsedate_to_datetime(header)
+    except ValueError:
+        return None
+    return max(timedelta(0), (moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - now)

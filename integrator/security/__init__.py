@@ -1,0 +1,1 @@
+"""Who may call: clients and their secrets, signing keys, access tokens, scopes."""

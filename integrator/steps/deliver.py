@@ -1,0 +1,59 @@
+"""Delivering: sending what the outbox holds, once or for as long as a process lives."""
+
+import logging
+import threading
+from dataclasses import dataclass
+
+from integrator.contracts.errors import TransientError
+from integrator.delivery.webhook.dispatcher import Delivered, Dispatcher
+from integrator.delivery.webhook.guard import Guard
+from integrator.steps.services import Services
+from integrator.storage import outbox, partners
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeliveryReport:
+    """Attempts made now (`delivered`, `failed`), and what still waits for its next one."""
+
+    delivered: int
+    failed: int
+    pending: int
+
+
+def deliver(services: Services, partner: str | None = None) -> DeliveryReport:
+    """Send what is due now, of one partner or of all; each message is tried once."""
+    dispatcher = dispatcher_of(services)
+    total, pending = Delivered(), 0
+    for name in _names(services, partner):
+        total += dispatcher.dispatch(name)
+        with services.database.partner(name) as connection:
+            pending += outbox.counts(connection, name)["pending"]
+    return DeliveryReport(delivered=total.delivered, failed=total.failed, pending=pending)
+
+
+def keep_delivering(services: Services, stop: threading.Event, *, poll_seconds: float = 1.0) -> None:
+    """Send what becomes due until `stop` is set; a database that is away is waited for."""
+    dispatcher = dispatcher_of(services)
+    while not stop.is_set():
+        try:
+            sent = sum((dispatcher.dispatch(name) for name in _names(services, None)), Delivered())
+        except TransientError as error:
+            log.warning("webhooks wait: %s", error)
+            sent = Delivered()
+        if not sent.delivered:
+            stop.wait(poll_seconds)
+
+
+def dispatcher_of(services: Services) -> Dispatcher:
+    """A dispatcher with this installation's rule about addresses."""
+    guard = Guard(allow_loopback=services.settings.allow_loopback_webhooks)
+    return Dispatcher(services.database, services.clock, guard)
+
+
+def _names(services: Services, partner: str | None) -> list[str]:
+    if partner is not None:
+        return [partner]
+    with services.database.service() as connection:
+        return [entry.partner for entry in partners.list_all(connection)]

@@ -1,0 +1,121 @@
+"""What surrounds one run of dbt: which changes it takes, the moment it reads at, and how it reaches the database.
+
+The SQL is in `dbt_project/`, the running of it is the orchestrator's. Nothing here computes a feature.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from sqlalchemy import text
+
+from integrator.contracts.errors import Defect
+from integrator.storage.database import Database
+
+PROJECT_DIR = Path(__file__).parents[2] / "dbt_project"
+READER = "dbt"
+ROLE = "integrator_batch"
+LATE_RATES = """
+    insert into ops.touched_log (partner, platform, kind, native_id, reason, at)
+    select sale.partner, sale.platform, 'sale', sale.sale_id, 'late rate', :now
+    from harmonized.sale
+    inner join harmonized.sale_history as line
+        on line.partner = sale.partner and line.platform = sale.platform and line.sale_id = sale.sale_id
+        and line.valid_to is null and line.conversion_note is null
+    where sale.conversion_note is not null
+"""
+
+
+@dataclass(frozen=True)
+class Window:
+    """Changes with `low` <= transaction id < `high`; ids are xid8 as text.
+
+    `rebuild` says that the SQL differs from the last run's, so that everything is to be built anew.
+    """
+
+    low: str
+    high: str
+    fingerprint: str
+    rebuild: bool
+
+
+def fingerprint(project: Path = PROJECT_DIR) -> str:
+    """A hash of all SQL and of the project file: what a table built by it depends on besides its input."""
+    digest = hashlib.sha256()
+    queries = [path for folder in ("models", "macros") for path in project.glob(f"{folder}/**/*.sql")]
+    for path in sorted([*queries, project / "dbt_project.yml"]):
+        digest.update(path.relative_to(project).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()[:32]
+
+
+def open_window(db: Database, project: Path = PROJECT_DIR) -> Window:
+    """The window of the next run: from the end of the last that succeeded to below the oldest running transaction.
+
+    Rows commit out of order: whatever is still running now ends up at or above `high` and is the next window's.
+    """
+    current = fingerprint(project)
+    with db.batch() as connection:
+        row = connection.execute(
+            text("select position::text, fingerprint from ops.reader_position where reader = :reader"),
+            {"reader": READER},
+        ).one_or_none()
+        high: str = connection.execute(text("select pg_snapshot_xmin(pg_current_snapshot())::text")).scalar_one()
+    if row is None or row.fingerprint != current:
+        return Window(low="0", high=high, fingerprint=current, rebuild=True)
+    return Window(low=row.position, high=high, fingerprint=current, rebuild=False)
+
+
+def close_window(db: Database, window: Window, now: datetime) -> None:
+    """Store where the run ended; only after it succeeded. Raises `Defect` if another run has moved on meanwhile."""
+    with db.batch() as connection:
+        moved = connection.execute(
+            text("""
+                insert into ops.reader_position as known (reader, position, fingerprint, moved_at)
+                values (:reader, cast(:high as xid8), :fingerprint, :now)
+                on conflict (reader) do update
+                set position = excluded.position, fingerprint = excluded.fingerprint, moved_at = excluded.moved_at
+                where known.position <= excluded.position
+            """),
+            {"reader": READER, "high": window.high, "fingerprint": window.fingerprint, "now": now},
+        ).rowcount
+    if moved != 1:
+        raise Defect(f"reader {READER!r} already stands above {window.high}: two runs of dbt overlapped")
+
+
+def touch_late_rates(db: Database, now: datetime) -> int:
+    """Mark the sale lines whose missing exchange rate has arrived; call after loading rates. Returns how many."""
+    with db.batch() as connection:
+        if connection.execute(text("select to_regclass('harmonized.sale_history')")).scalar_one() is None:
+            return 0
+        return connection.execute(text(LATE_RATES), {"now": now}).rowcount
+
+
+def dbt_vars(window: Window, as_of: datetime) -> dict[str, str]:
+    """The project's variables for a run: `as_of` must be aware."""
+    if as_of.tzinfo is None:
+        raise Defect(f"as_of {as_of.isoformat()} has no time zone")
+    return {
+        "position_low": window.low,
+        "position_high": window.high,
+        "as_of": as_of.astimezone(UTC).isoformat(),
+    }
+
+
+def dbt_args(window: Window) -> list[str]:
+    """Further arguments of `dbt build`: unit tests judge SQL and not a night; changed SQL means everything anew."""
+    return ["--exclude-resource-type", "unit_test", *(["--full-refresh"] if window.rebuild else [])]
+
+
+def dbt_env(db: Database) -> dict[str, str]:
+    """The environment `dbt_project/profiles.yml` reads; holds a password, so never log it."""
+    address = db.address
+    return {
+        "INTEGRATOR_DBT_HOST": address.host,
+        "INTEGRATOR_DBT_PORT": str(address.port),
+        "INTEGRATOR_DBT_USER": ROLE,
+        "INTEGRATOR_DBT_PASSWORD": db.master.password(ROLE),
+        "INTEGRATOR_DBT_DBNAME": address.name,
+        "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
+        "DO_NOT_TRACK": "1",
+    }

@@ -1,0 +1,203 @@
+"""Publishing: what was scored becomes versions of insights, in one transaction per partner and use case.
+
+The partner's lock is taken first and held to the end. What was scored on older input, or by an older model on the same
+input, than what stands is discarded; only then does a version grow. A subject of the last publication that is no longer
+scored is withdrawn, once.
+"""
+
+import json
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from sqlalchemy import Connection
+
+from integrator.contracts.errors import NotFound, TransientError
+from integrator.contracts.insight import Insight, canonical, insight_id, parse
+from integrator.delivery.base import Publication
+from integrator.delivery.registry import channels
+from integrator.steps.documents import Made, document, is_news, withdrawn
+from integrator.steps.predictions import RULE_VERSION, decode, rule_name
+from integrator.steps.services import Services
+from integrator.storage import insights, logs, prediction_log, scored
+from integrator.storage.insights import Standing
+from integrator.storage.scored import Scoring
+from models import registry
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PublishReport:
+    """`rows` stand as of this scoring: changed (withdrawn ones among them) or unchanged. `discarded` were older."""
+
+    rows: int
+    changed: int
+    unchanged: int
+    withdrawn: int
+    discarded: int
+    messages: int
+
+
+@dataclass
+class _Plan:
+    """What one scoring does to what stands."""
+
+    fresh: list[tuple[int | None, Insight]] = field(default_factory=list)
+    confirmed: list[str] = field(default_factory=list)
+    withdrawn: int = 0
+    discarded: int = 0
+
+
+def publish(services: Services, partner: str, use_case: str, *, run_id: str) -> PublishReport:
+    """Publish the last scoring; said twice, the second changes nothing. `NotFound` when nothing was ever scored.
+
+    `checked_at` is the moment of the scoring, so that publishing an old scoring again makes nothing look fresh.
+    """
+    spec = registry.spec(use_case)
+    order = _ModelOrder(services, partner, use_case)
+    ways = channels()
+    with services.database.partner(partner) as connection:
+        insights.lock(connection, partner)
+        scoring = scored.last(connection, partner, use_case)
+        if scoring is None:
+            raise NotFound(f"{use_case} of {partner} was never scored; run the score step first")
+        plan = _plan(connection, scoring, order)
+        insights.stage(connection, (_row(ordinal, insight) for ordinal, insight in plan.fresh))
+        publication = Publication(
+            partner=partner, use_case=use_case, run_id=run_id, at=scoring.scored_at, now=services.clock(),
+            stale_after=scoring.scored_at + timedelta(hours=spec.stale_after_hours), as_of=scoring.as_of,
+            input_position=scoring.input_position, confirmed=tuple(plan.confirmed),
+        )  # fmt: skip
+        prediction_log.write_staged(
+            connection, partner, use_case, run_id,
+            at=scoring.scored_at, as_of=scoring.as_of, input_position=scoring.input_position,
+        )  # fmt: skip
+        written = {way.spec.name: way.write(connection, publication) for way in ways}
+        report = PublishReport(
+            rows=len(plan.fresh) + len(plan.confirmed), changed=len(plan.fresh), unchanged=len(plan.confirmed),
+            withdrawn=plan.withdrawn, discarded=plan.discarded, messages=written["webhook"],
+        )  # fmt: skip
+        facts = {"use_case": use_case, "run_id": run_id, "failed": scoring.failure_count, **report.__dict__}
+        logs.event(connection, partner, "insights.published", publication.now, facts)
+    for way in ways:
+        _after(services, way.spec.name, publication)
+    return report
+
+
+def fill_cache(services: Services, partner: str, use_case: str) -> int:
+    """Put all current documents of a use case into the cache; how many were newer than what it held."""
+    from integrator.delivery.cache.channel import fill
+
+    return fill(services.database, services.cache, partner, use_case)
+
+
+def _after(services: Services, name: str, publication: Publication) -> None:
+    from integrator.delivery.registry import channel
+
+    try:
+        channel(name).after(services.database, services.cache, publication)
+    except TransientError as error:
+        # What is committed is published: the cache expires by itself and lookups go to PostgreSQL until then.
+        log.warning("channel %s of %s was not reached: %s", name, publication.partner, error)
+        with services.database.partner(publication.partner) as connection:
+            logs.event(
+                connection, publication.partner, "channel.unreached", publication.now,
+                {"channel": name, "use_case": publication.use_case, "reason": str(error)},
+            )  # fmt: skip
+
+
+def _plan(connection: Connection, scoring: Scoring, order: "_ModelOrder") -> _Plan:
+    standing = insights.standing(connection, scoring.partner, scoring.use_case)
+    made = made_of(scoring)
+    plan = _Plan()
+    seen: set[str] = set()
+    for ordinal, text in scored.predictions(connection, scoring.partner, scoring.use_case):
+        prediction = decode(text)
+        identity = insight_id(scoring.partner, scoring.use_case, prediction.subject)
+        if identity in seen:
+            plan.discarded += 1
+            continue
+        seen.add(identity)
+        last = standing.get(identity)
+        if last is None:
+            plan.fresh.append((ordinal, document(prediction, made, 1)))
+        elif order.is_older(scoring, last):
+            plan.discarded += 1
+        else:
+            candidate = document(prediction, made, last.insight_version + 1)
+            if is_news(candidate, parse(last.document)):
+                plan.fresh.append((ordinal, candidate))
+            else:
+                plan.confirmed.append(identity)
+    # A row that failed has no subject to go by: it may be any of those missing, so none is taken back.
+    if not scoring.failure_count:
+        for taken_back in _no_longer_scored(standing, seen, scoring, made):
+            plan.fresh.append((None, taken_back))
+            plan.withdrawn += 1
+    return plan
+
+
+def _no_longer_scored(
+    standing: dict[str, Standing], seen: set[str], scoring: Scoring, made: Made
+) -> Iterator[Insight]:
+    for identity, last in standing.items():
+        if identity not in seen and last.status != "withdrawn" and scoring.input_position >= last.input_position:
+            yield withdrawn(parse(last.document), made)
+
+
+def made_of(scoring: Scoring) -> Made:
+    """What the documents of a scoring have in common."""
+    return Made(
+        partner=scoring.partner, use_case=scoring.use_case, model_name=scoring.model_name,
+        model_version=scoring.model_version, as_of=scoring.as_of, at=scoring.scored_at,
+    )  # fmt: skip
+
+
+class _ModelOrder:
+    """Which of two statements is older, by (input position, model version).
+
+    On the same input the champion of now wins whatever its number, so that a rollback is published; only where neither
+    is the champion does the higher version stand. The registry is asked once, and only if two models meet.
+    """
+
+    def __init__(self, services: Services, partner: str, use_case: str) -> None:
+        self._services, self._partner, self._use_case = services, partner, use_case
+        self._asked = False
+        self._champion: str | None = None
+
+    def is_older(self, scoring: Scoring, last: Standing) -> bool:
+        """Whether `scoring` must not replace `last`."""
+        if scoring.input_position != last.input_position:
+            return scoring.input_position < last.input_position
+        mine, theirs = (scoring.model_name, scoring.model_version), (last.model_name, last.model_version)
+        if mine == theirs or mine == self._current():
+            return False
+        return theirs == self._current() or _number(mine) < _number(theirs)
+
+    def _current(self) -> tuple[str, str]:
+        if not self._asked:
+            self._champion = self._services.tracking.champion_version(self._use_case, self._partner)
+            self._asked = True
+        if self._champion is None:
+            return rule_name(self._use_case), RULE_VERSION
+        return f"{self._use_case}.{self._partner}", self._champion
+
+
+def _number(model: tuple[str, str]) -> int:
+    """A registered version's number; the rule comes before all of them."""
+    name, version = model
+    return -1 if name.endswith(".rule") or not version.isdecimal() else int(version)
+
+
+def _row(ordinal: int | None, insight: Insight) -> tuple[object, ...]:
+    interval = insight.interval
+    return (
+        ordinal, insight.id, insight.insight_version,
+        insight.subject.kind, insight.subject.id, insight.subject.platform,
+        insight.status, insight.value, insight.unit,
+        interval and interval.low, interval and interval.high, interval and interval.level,
+        insight.confidence.label, insight.rung, insight.model.name, insight.model.version,
+        insight.explanation.summary, json.dumps(insight.details), canonical(insight).decode(),
+    )  # fmt: skip

@@ -1,0 +1,141 @@
+"""Reading canonical records from CSV, Parquet and NDJSON, in batches, without holding the file in memory."""
+
+import csv
+from collections.abc import Iterator, Mapping
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from integrator.contracts.errors import InvalidInput, invalid
+from integrator.contracts.records import KINDS, Consent, Venue
+from integrator.storage.personal import NUMBER
+
+Batch = tuple[int, bool, list[Mapping[str, Any] | bytes]]
+"""First line (from 1, the header not counted), whether types are exact, and the records."""
+
+FORMATS = (".csv", ".parquet", ".ndjson", ".jsonl")
+
+
+def batches(path: Path, kind: str, size: int) -> Iterator[Batch]:
+    """The file's records by its ending; `InvalidInput` for one that is not among FORMATS or cannot be read at all."""
+    ending = path.suffix.lower()
+    if ending == ".csv":
+        return _csv(path, kind, size)
+    if ending == ".parquet":
+        return _parquet(path, kind, size)
+    if ending in (".ndjson", ".jsonl"):
+        return _ndjson(path, size)
+    raise invalid("file", path.name, FORMATS)
+
+
+def _csv(path: Path, kind: str, size: int) -> Iterator[Batch]:
+    with path.open(newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
+        reader = csv.reader(file)
+        try:
+            header = [name.strip() for name in next(reader, [])]
+            if len(set(header)) != len(header) or not any(header):
+                raise InvalidInput(f"{path.name}: the header must name each column once; it is {header}")
+            line = 1
+            while rows := list(islice(reader, size)):
+                yield line, False, [_nested(kind, header, row) for row in rows]
+                line += len(rows)
+        except csv.Error as error:
+            raise InvalidInput(f"{path.name}: not a CSV file: {error}") from error
+
+
+def _nested(kind: str, header: list[str], row: list[str]) -> dict[str, Any]:
+    """One line as a record: dots nest, empty cells are absent, unknown columns are attributes."""
+    record: dict[str, Any] = {}
+    if len(row) > len(header):
+        record["(cells beyond the header)"] = len(row) - len(header)  # an unknown field: quarantined with its reason
+    for name, cell in zip(header, row, strict=False):
+        if cell != "":
+            _put(record, kind, name, cell)
+    return record
+
+
+def _put(record: dict[str, Any], kind: str, name: str, cell: Any) -> None:
+    outer, _, inner = name.partition(".")
+    if outer == "attributes":
+        record.setdefault("attributes", {})[inner] = _typed(cell)
+    elif inner and outer in _nesting(kind):
+        record.setdefault(outer, {})[inner] = cell
+    elif name in KINDS[kind].__struct_fields__:
+        record[name] = cell
+    else:
+        record.setdefault("attributes", {})[name] = _typed(cell)
+
+
+def _nesting(kind: str) -> Mapping[str, type[msgspec.Struct]]:
+    if kind == "event":
+        return {"venue": Venue}
+    return {"consent": Consent} if kind == "contact" else {}
+
+
+def _typed(cell: Any) -> Any:
+    """An attribute's own type: numbers and booleans are recognized, codes with leading zeros stay text."""
+    if not isinstance(cell, str):
+        return cell
+    if cell in ("true", "True", "false", "False"):
+        return cell.lower() == "true"
+    digits = cell.lstrip("+-")
+    if NUMBER.match(cell) and "," not in cell and not (digits.startswith("0") and digits[1:2].isdigit()):
+        return float(cell) if any(mark in cell for mark in ".eE") else int(cell)
+    return cell
+
+
+def _parquet(path: Path, kind: str, size: int) -> Iterator[Batch]:
+    import pyarrow
+    import pyarrow.parquet
+
+    try:
+        file = pyarrow.parquet.ParquetFile(path)
+        line = 1
+        for batch in file.iter_batches(batch_size=size):
+            rows = batch.to_pylist()
+            yield line, False, [_known(kind, row) for row in rows]
+            line += len(rows)
+    except pyarrow.ArrowInvalid as error:
+        raise InvalidInput(f"{path.name}: not a Parquet file: {error}") from error
+
+
+def _known(kind: str, row: Mapping[str, Any]) -> dict[str, Any]:
+    record: dict[str, Any] = {}
+    for name, cell in row.items():
+        if isinstance(cell, Mapping):
+            for inner, value in cell.items():
+                if value is not None:
+                    _put(record, kind, f"{name}.{inner}", value)
+        elif cell is not None:
+            _put(record, kind, name, cell)
+    return record
+
+
+def _ndjson(path: Path, size: int) -> Iterator[Batch]:
+    with path.open("rb") as file:
+        line = 1
+        while rows := list(islice(file, size)):
+            numbered = [(number, row) for number, row in enumerate(rows, start=line) if row.strip()]
+            for first, run in _runs(numbered):
+                yield first, True, [_decoded(row) for row in run]
+            line += len(rows)
+
+
+def _runs(numbered: list[tuple[int, bytes]]) -> Iterator[tuple[int, list[bytes]]]:
+    """Lines without a gap between them, so that an error's line is the file's own."""
+    start = 0
+    for end in range(1, len(numbered) + 1):
+        if end == len(numbered) or numbered[end][0] != numbered[end - 1][0] + 1:
+            yield numbered[start][0], [row for _, row in numbered[start:end]]
+            start = end
+
+
+def _decoded(line: bytes) -> Mapping[str, Any] | bytes:
+    """A dict where it is one, so that a rejected value can be shown; else the bytes, for landing to reject."""
+    try:
+        value = msgspec.json.decode(line)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        return line
+    return value if isinstance(value, dict) else line

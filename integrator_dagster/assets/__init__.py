@@ -1,0 +1,1 @@
+"""The asset modules, one per step."""

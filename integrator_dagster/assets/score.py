@@ -1,0 +1,58 @@
+"""Score: one asset `insight/{use_case}` per use case: predictions waiting to be published."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from dagster import AssetExecutionContext, AssetKey, AssetsDefinition, Nothing, Output, asset
+
+from integrator_dagster.assets.train import model_key
+from integrator_dagster.outcomes import Metadata, each_partner
+from integrator_dagster.partitions import ONE_RUN, PARTNERS
+from integrator_dagster.resources.integrator import Integrator
+from integrator_dagster.work import Work
+from models.base import UseCaseSpec
+from models.registry import USE_CASES
+
+if TYPE_CHECKING:
+    from integrator.steps.runs import Progress
+
+GROUP = "score"
+
+
+def insight_key(use_case: str) -> AssetKey:
+    """`insight/attendance`."""
+    return AssetKey(["insight", use_case])
+
+
+def score_assets(work: Work) -> list[AssetsDefinition]:
+    """One asset for each use case."""
+    return [_insight(work, spec) for spec in USE_CASES]
+
+
+def _insight(work: Work, spec: UseCaseSpec) -> AssetsDefinition:
+    key = insight_key(spec.name)
+
+    @asset(
+        key=key,
+        deps=[model_key(spec.name), AssetKey(["features", spec.relation])],
+        group_name=GROUP,
+        description=f"{spec.name}: everything in features.{spec.relation} scored with the champion, else with the naive rule; "
+        "success, failure, fallback and refusal counted apart.",
+        kinds={"python", "postgres"},
+        owners=["team:integrator"],
+        tags={"step": GROUP, "use_case": spec.name},
+        partitions_def=PARTNERS,
+        backfill_policy=ONE_RUN,
+        dagster_type=Nothing,
+    )
+    def insight(context: AssetExecutionContext, integrator: Integrator) -> Iterator[Output[None]]:
+        services = integrator.services
+
+        def score(partner: str, use_case: str, progress: "Progress") -> Metadata:
+            report = work.score(services, partner, use_case, context.run_id)
+            progress.rows = report.rows
+            return {**report.by_outcome, "model": report.model_name, "version": report.model_version}
+
+        yield from each_partner(context, services, step="score", key=key, body=score, use_cases=(spec.name,))
+
+    return insight

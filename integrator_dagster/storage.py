@@ -1,0 +1,32 @@
+"""Dagster's own storage: the product's database, schema `dagster`, found the way everything else of ours finds it.
+
+Named in dagster.yaml, so that a plain `dagster dev` works with nothing configured.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from dagster._serdes import ConfigurableClassData
+from dagster_postgres import DagsterPostgresStorage
+
+
+class EmbeddedStorage(DagsterPostgresStorage):
+    """PostgreSQL storage whose address comes from Settings, or from the embedded server, which is started if need be."""
+
+    @classmethod
+    def config_type(cls) -> Any:
+        """Nothing to configure."""
+        return {}
+
+    @classmethod
+    def from_config_value(
+        cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]
+    ) -> "DagsterPostgresStorage":
+        """Open storage as `integrator_batch`; dagster-postgres needs psycopg2."""
+        from integrator.embedded.session import open_storage
+        from integrator.settings import load_settings
+
+        database = open_storage(load_settings()).database
+        return cls(
+            postgres_url=database.text_url("integrator_batch", driver="psycopg2", schema="dagster"), inst_data=inst_data
+        )

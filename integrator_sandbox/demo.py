@@ -1,0 +1,68 @@
+"""The demo's three partners and how their connections reach the sandbox. The tokens open nothing else."""
+
+from typing import Any
+
+PRETIX_TOKEN = "sandbox0" * 8
+SHOPIFY_TOKEN = "shpat_" + "sandbox0" * 4
+HUBSPOT_CLIENT = {
+    "client_id": "sandbox-client",
+    "client_secret": "sandbox-secret",
+    "refresh_token": "sandbox-refresh",
+}
+ORGANIZER = "birmingham"
+SEARCH_COLUMNS: dict[str, str] = {
+    "site_name": "enumeration",
+    "posa_continent": "enumeration",
+    "user_location_country": "number",
+    "user_location_region": "number",
+    "user_location_city": "number",
+    "orig_destination_distance": "number",
+    "is_mobile": "bool",
+    "is_package": "bool",
+    "channel": "enumeration",
+    "srch_ci": "date",
+    "srch_co": "date",
+    "srch_adults_cnt": "number",
+    "srch_children_cnt": "number",
+    "srch_rm_cnt": "number",
+    "srch_destination_id": "number",
+    "srch_destination_type_id": "enumeration",
+    "hotel_continent": "enumeration",
+    "hotel_country": "number",
+    "hotel_market": "number",
+    "hotel_cluster": "number",
+}
+
+
+def demo_connections(base_url: str) -> list[dict[str, Any]]:
+    """Each: partner, platform, settings, credentials, allowed_attributes (custom fields that are not personal)."""
+    base = base_url.rstrip("/")
+    return [
+        {
+            "partner": "car_parks",
+            "platform": "pretix",
+            "settings": {
+                "base_url": f"{base}/pretix",
+                "organizer": ORGANIZER,
+                "region": "GB-ENG",
+                "country": "GB",
+                "city": "Birmingham",
+            },
+            "credentials": {"token": PRETIX_TOKEN},
+            "allowed_attributes": [],
+        },
+        {
+            "partner": "grocer",
+            "platform": "shopify",
+            "settings": {"base_url": f"{base}/shopify", "unit_cost_attribute": "unit_cost"},
+            "credentials": {"access_token": SHOPIFY_TOKEN},
+            "allowed_attributes": ["product_type"],
+        },
+        {
+            "partner": "travel",
+            "platform": "hubspot",
+            "settings": {"base_url": f"{base}/hubspot", "converted_stages": ["customer"], "lost_statuses": ["LOST"]},
+            "credentials": dict(HUBSPOT_CLIENT),
+            "allowed_attributes": list(SEARCH_COLUMNS),
+        },
+    ]

@@ -1,0 +1,87 @@
+"""From the packages' files to small parquet files, once: what is taken, what is dropped, and nothing else altered.
+
+Dates stay as they are here; `timeline` moves them.
+"""
+
+import io
+import zipfile
+from pathlib import Path
+
+import polars as pl
+
+from integrator_sandbox.datasets import DATASETS, fetch_data
+
+VERSION = "1"
+FEWEST_DAYS = 30  # two of the thirty car parks have five and nine days, one of them with negative occupancy
+BUSIEST_PRODUCTS = 600
+EVERY_NTH_SEARCH = 10
+
+
+def prepared(home: Path) -> dict[str, pl.DataFrame]:
+    """The three frames by partner, from ``home/sandbox/prepared-*`` or made there from the packages."""
+    folder = home / "sandbox" / f"prepared-{VERSION}"
+    makers = {"car_parks": car_parks, "grocer": grocer, "travel": travel}
+    files = {partner: folder / f"{partner}.parquet" for partner in makers}
+    if not all(file.is_file() for file in files.values()):
+        packages = fetch_data(home)
+        folder.mkdir(parents=True, exist_ok=True)
+        for dataset in DATASETS:
+            partial = files[dataset.partner].with_suffix(".partial")
+            makers[dataset.partner](packages / dataset.file).write_parquet(partial)
+            partial.rename(files[dataset.partner])
+    return {partner: pl.read_parquet(file) for partner, file in files.items()}
+
+
+def car_parks(file: Path) -> pl.DataFrame:
+    """One row a car park and day: site, capacity, day, peak (cars)."""
+    days = (
+        pl.read_csv(file, try_parse_dates=True)
+        .group_by(site=pl.col("SystemCodeNumber"), day=pl.col("LastUpdated").dt.date())
+        .agg(capacity=pl.col("Capacity").first(), peak=pl.col("Occupancy").max())
+    )
+    usable = days.filter(pl.len().over("site") >= FEWEST_DAYS)
+    return usable.sort("site", "day").select("site", "capacity", "day", "peak")
+
+
+def grocer(file: Path) -> pl.DataFrame:
+    """One row a sale line of the busiest products: line, order, day, customer, product, subclass, quantity, totals.
+
+    ``rank`` is the product's, 1 the busiest. An order is what a customer bought on one day.
+    """
+    with zipfile.ZipFile(file) as archive:
+        text = archive.read(archive.namelist()[0])
+    lines = pl.read_csv(io.BytesIO(text), infer_schema_length=0).rename(lambda name: name.strip('\ufeff"'))
+    busiest = (
+        lines.group_by("PRODUCT_ID")
+        .len()
+        .sort(["len", "PRODUCT_ID"], descending=[True, False])
+        .head(BUSIEST_PRODUCTS)
+        .with_row_index("rank", offset=1)
+        .select("PRODUCT_ID", "rank")
+    )
+    return (
+        lines.join(busiest, on="PRODUCT_ID")
+        .select(
+            day=pl.col("TRANSACTION_DT").str.to_date("%m/%d/%Y"),
+            customer="CUSTOMER_ID",
+            product="PRODUCT_ID",
+            subclass="PRODUCT_SUBCLASS",
+            quantity=pl.col("AMOUNT").cast(pl.Int64),
+            price_total=pl.col("SALES_PRICE").cast(pl.Float64),
+            cost_total=pl.col("ASSET").cast(pl.Float64),
+            rank=pl.col("rank").cast(pl.Int64),
+        )
+        .sort("day", "customer", "rank")
+        .with_row_index("line", offset=1)
+        .with_columns(pl.col("line").cast(pl.Int64), order=pl.struct("day", "customer").rank("dense").cast(pl.Int64))
+    )
+
+
+def travel(file: Path) -> pl.DataFrame:
+    """Every tenth search by time, its own columns but the user's number and ``cnt`` (clicks, known only later)."""
+    searches = pl.read_csv(file, infer_schema_length=None).drop("cnt", "user_id")
+    parsed = searches.with_columns(
+        pl.col("date_time").str.to_datetime("%Y-%m-%d %H:%M:%S"),
+        pl.col("srch_ci", "srch_co").str.to_date("%Y-%m-%d"),
+    )
+    return parsed.sort("date_time", maintain_order=True).gather_every(EVERY_NTH_SEARCH)

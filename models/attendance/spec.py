@@ -1,0 +1,53 @@
+"""The attendance use case: the protocol's methods, each a line into the module that does the work."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import polars as pl
+
+from integrator.contracts.readiness import Readiness
+from models import registry
+from models.base import Context, FeatureRow, FittedModel, TrainConfig, Trained, UseCaseSpec
+
+
+class Attendance:
+    """Expected people at events and series; heavy imports happen inside the methods."""
+
+    @property
+    def spec(self) -> UseCaseSpec:
+        """The registry's entry."""
+        return registry.spec("attendance")
+
+    def readiness(self, training: pl.DataFrame, context: Context) -> Readiness:
+        """Days of history and known attendances of the longest series, against what a model needs."""
+        from models.attendance.history import history
+        from models.attendance.readiness import readiness
+
+        return readiness(history(training))
+
+    def train(self, training: pl.DataFrame, config: TrainConfig, context: Context) -> Trained:
+        """Backtest all candidates over all of the partner's series and fit the best; raises `NotReady`."""
+        from models.attendance.train import train
+
+        return train(training, config, context)
+
+    def rows(self, live: pl.DataFrame, context: Context) -> list[FeatureRow]:
+        """Every scheduled event up to 14 days ahead, and every series with or lately with one."""
+        from models.attendance.rows import rows
+
+        return rows(live, context)
+
+    def rule(self) -> FittedModel:
+        """Last known same weekday."""
+        from models.attendance.predict import RuleModel
+
+        return RuleModel()
+
+    def restore(self, state: Mapping[str, Any]) -> FittedModel:
+        """The model that gave `state`."""
+        from models.attendance.predict import AttendanceModel
+
+        return AttendanceModel(state)
+
+
+USE_CASE = Attendance()

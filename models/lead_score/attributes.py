@@ -1,0 +1,212 @@
+"""Type inference and encoding: feature rows in, a numeric matrix out, NaN where a value is missing.
+
+A partner's own attributes are used without any code being written: booleans, numbers, dates (as days from
+`as_of`) and categories. What the encoder learned is a plain dict, so that it travels inside the model.
+"""
+
+import math
+from collections.abc import Sequence
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from models.base import FeatureRow
+from models.lead_score.rows import BUILT_IN
+
+Floats = NDArray[np.float64]
+
+PARSE_SHARE = 0.95
+"""An attribute is of a type when this share of its known values parses as it."""
+RARE = 5
+"""Categories seen in fewer rows are one group; an unseen category joins it."""
+PRIOR_ROWS = 20.0
+MAX_DATE_PAIRS = 3
+ID_LEVELS = 8
+"""Whole numbers that repeat over at least so many values may be ids: encoded as number and as category."""
+_FOLDS = 5
+
+
+def texts(rows: Sequence[FeatureRow], name: str) -> pl.Series:
+    """One field of all rows as text; null where unknown or empty, booleans as 1 and 0."""
+    if name in BUILT_IN:
+        values = [row.get(name) for row in rows]
+    else:
+        values = [row["attributes"].get(name) for row in rows]
+    return pl.Series(name, [_text(value) for value in values], dtype=pl.String)
+
+
+def names(rows: Sequence[FeatureRow]) -> list[str]:
+    """Built-in fields, then every attribute any row has, sorted."""
+    own: set[str] = set()
+    for row in rows:
+        own.update(row["attributes"])
+    return [*BUILT_IN, *sorted(own - set(BUILT_IN))]
+
+
+def infer(text: pl.Series) -> tuple[str, str | None]:
+    """(kind, reason): number, date, category, or `none` with the reason why it cannot be used."""
+    known = text.drop_nulls()
+    if not len(known):
+        return "none", "every value is missing"
+    distinct = known.n_unique()
+    if distinct == 1 and len(known) == len(text):
+        return "none", "it has one value only"
+    if _numbers(known).is_not_null().mean() >= PARSE_SHARE:  # type: ignore[operator]
+        return "number", None
+    if _dates(known).is_not_null().mean() >= PARSE_SHARE:  # type: ignore[operator]
+        return "date", None
+    if len(known) > 50 and distinct > len(known) / 2:
+        return "none", f"nearly every value is different ({distinct} in {len(known)} rows)"
+    return "category", None
+
+
+def fit(
+    rows: Sequence[FeatureRow], outcome: Floats, groups: NDArray[np.intp], excluded: Sequence[str], seed: int
+) -> tuple[dict[str, Any], Floats, dict[str, str]]:
+    """Learn types and category rates: (encoder, matrix of `rows`, reasons of what is left out).
+
+    Categories become the smoothed log-odds of their outcome, (conversions + m·rate) / (rows + m) (Micci-Barreca
+    2001). In the matrix given back each row's is learned from other folds alone, a `group` (person) never
+    being in two folds, so that the model does not learn from its own answers.
+    """
+    numeric: list[dict[str, Any]] = []
+    dates: list[dict[str, Any]] = []
+    categories: list[dict[str, Any]] = []
+    dropped: dict[str, str] = {}
+    folds = np.random.default_rng(seed).permutation(int(groups.max()) + 1)[groups] % _FOLDS if len(groups) else groups
+    held_out: dict[str, Floats] = {}
+    for name in names(rows):
+        if name in excluded:
+            dropped[name] = "it was excluded by the training's settings"
+            continue
+        text = texts(rows, name)
+        kind, reason = infer(text)
+        if reason is not None:
+            dropped.update({} if name in BUILT_IN else {name: reason})
+        elif kind == "date":
+            dates.append({"kind": "date", "name": name, "owner": name})
+        elif kind == "number":
+            numeric.append({"kind": "number", "name": name, "owner": name})
+        if kind == "category" or (kind == "number" and _like_ids(text)):
+            column = {"kind": "category", "name": name, "owner": name}
+            categories.append(column | _rates(text, outcome))
+            held_out[name] = _cross_fitted(text, outcome, folds)
+    spans = [
+        {"kind": "span", "name": f"{first['name']}|{second['name']}", "owner": f"{first['name']}_to_{second['name']}"}
+        for first, second in list(combinations(dates, 2))[:MAX_DATE_PAIRS]
+    ]
+    encoder = {"columns": [*numeric, *dates, *spans, *categories]}
+    return encoder, transform(encoder, rows, held_out), dropped
+
+
+def transform(encoder: dict[str, Any], rows: Sequence[FeatureRow], held_out: dict[str, Floats] | None = None) -> Floats:
+    """The matrix, one row per feature row and one column per encoder column; unseen categories count as rare ones."""
+    cache: dict[str, pl.Series] = {}
+
+    def text(name: str) -> pl.Series:
+        if name not in cache:
+            cache[name] = texts(rows, name)
+        return cache[name]
+
+    today = _dates(pl.Series([str(row["as_of"]) for row in rows], dtype=pl.String))
+    matrix = np.full((len(rows), len(encoder["columns"])), np.nan)
+    for number, column in enumerate(encoder["columns"]):
+        name = column["name"]
+        if column["kind"] == "number":
+            matrix[:, number] = _floats(_numbers(text(name)))
+        elif column["kind"] == "date":
+            matrix[:, number] = _floats((_dates(text(name)) - today).dt.total_days())
+        elif column["kind"] == "span":
+            first, second = name.split("|")
+            matrix[:, number] = _floats((_dates(text(second)) - _dates(text(first))).dt.total_days())
+        elif held_out is not None and name in held_out:
+            matrix[:, number] = held_out[name]
+        else:
+            matrix[:, number] = _encode(text(name), column)
+    return matrix
+
+
+def without(encoder: dict[str, Any], matrix: Floats, owners: Sequence[str]) -> tuple[dict[str, Any], Floats]:
+    """The encoder and its matrix without these attributes and what was derived from them."""
+    kept = [
+        number
+        for number, column in enumerate(encoder["columns"])
+        if not set(column["name"].split("|") if column["kind"] == "span" else [column["owner"]]) & set(owners)
+    ]
+    return {"columns": [encoder["columns"][number] for number in kept]}, matrix[:, kept]
+
+
+def _text(value: Any) -> str | None:
+    if value is None or value == "":
+        return None
+    if isinstance(value, bool):
+        return "1" if value else "0"
+    if isinstance(value, float):
+        # 3.0 and 3 are one category: JSON does not tell them apart.
+        if not math.isfinite(value):
+            return None
+        return str(int(value)) if value.is_integer() and abs(value) < 1e15 else repr(value)
+    return str(value)
+
+
+def _numbers(text: pl.Series) -> pl.Series:
+    number = text.str.strip_chars().cast(pl.Float64, strict=False)
+    lowered = text.str.to_lowercase()
+    frame = pl.DataFrame({"n": number, "t": lowered}).select(
+        pl.when(pl.col("t") == "true").then(1.0).when(pl.col("t") == "false").then(0.0).otherwise(pl.col("n")).alias("n")
+    )["n"]
+    return pl.select(pl.when(frame.is_finite()).then(frame).otherwise(None).alias("n"))["n"]
+
+
+def _dates(text: pl.Series) -> pl.Series:
+    """ISO dates and timestamps, by day; what does not start like 2026-11-22 is null."""
+    return text.str.extract(r"^(\d{4}-\d{2}-\d{2})(?:[T ].*)?$", 1).str.to_date("%Y-%m-%d", strict=False)
+
+
+def _floats(series: pl.Series) -> Floats:
+    return series.cast(pl.Float64).fill_null(float("nan")).to_numpy().astype(np.float64)
+
+
+def _like_ids(text: pl.Series) -> bool:
+    known = _numbers(text).drop_nulls()
+    distinct = known.n_unique()
+    return bool((known == known.round(0)).all()) and distinct >= ID_LEVELS and len(known) >= 2 * RARE * distinct
+
+
+def _logit(rate: Floats) -> Floats:
+    clipped = np.clip(rate, 1e-6, 1 - 1e-6)
+    return np.log(clipped / (1 - clipped))
+
+
+def _smoothed(conversions: Floats, counts: Floats, prior: float) -> Floats:
+    return _logit((conversions + PRIOR_ROWS * prior) / (counts + PRIOR_ROWS))
+
+
+def _rates(text: pl.Series, outcome: Floats) -> dict[str, Any]:
+    """`levels` (category → log-odds) and `rare`, the log-odds of all categories too small to stand alone."""
+    frame = pl.DataFrame({"level": text, "y": outcome}).drop_nulls("level")
+    by_level = frame.group_by("level").agg(pl.len().alias("n"), pl.col("y").sum()).sort("level")
+    prior = float(outcome.mean())
+    common = by_level.filter(pl.col("n") >= RARE)
+    rare = by_level.filter(pl.col("n") < RARE)
+    values = _smoothed(common["y"].to_numpy().astype(float), common["n"].to_numpy().astype(float), prior)
+    rest = _smoothed(np.array([float(rare["y"].sum())]), np.array([float(rare["n"].sum())]), prior)
+    return {"levels": dict(zip(common["level"].to_list(), values.tolist(), strict=True)), "rare": float(rest[0])}
+
+
+def _encode(text: pl.Series, column: dict[str, Any]) -> Floats:
+    levels, rare = column["levels"], column["rare"]
+    return np.array([math.nan if value is None else levels.get(value, rare) for value in text.to_list()], dtype=float)
+
+
+def _cross_fitted(text: pl.Series, outcome: Floats, folds: NDArray[np.intp]) -> Floats:
+    encoded = np.full(len(text), np.nan)
+    for fold in range(_FOLDS):
+        inside = folds == fold
+        if inside.any() and not inside.all():
+            rates = _rates(text.filter(pl.Series(~inside)), outcome[~inside])
+            encoded[inside] = _encode(text.filter(pl.Series(inside)), rates)
+    return encoded

@@ -1,0 +1,59 @@
+"""The use case `lead_score` as the steps see it; everything heavy is imported when it is called."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import polars as pl
+
+from integrator.contracts.readiness import Readiness
+from models.base import Context, FeatureRow, FittedModel, TrainConfig, Trained, UseCaseSpec
+from models.registry import spec
+
+
+class LeadScore:
+    """See `models.base.UseCase`."""
+
+    @property
+    def spec(self) -> UseCaseSpec:
+        """The light facts."""
+        return spec("lead_score")
+
+    def readiness(self, training: pl.DataFrame, context: Context) -> Readiness:
+        """Conversions, snapshots and days of history, against what a model of one's own needs."""
+        from models.lead_score import train
+
+        return train.readiness(training, context)
+
+    def train(self, training: pl.DataFrame, config: TrainConfig, context: Context) -> Trained:
+        """Backtest all candidates, fit the best on everything; raises `NotReady` with the counts."""
+        from models.lead_score import train
+
+        return train.train(training, config, context)
+
+    def rows(self, live: pl.DataFrame, context: Context, history: pl.DataFrame | None = None) -> list[FeatureRow]:
+        """One feature row per open lead; with `history` (the training frame) each carries the recent conversion rate.
+
+        The rule needs that rate: without it, and without a model, a lead is refused.
+        """
+        from models.lead_score import rates, train
+        from models.lead_score.rows import feature_rows
+
+        if history is None or not len(history):
+            return feature_rows(live)
+        data, _ = train.labelled(history, TrainConfig())
+        return feature_rows(live, rates.recent(data.rows, data.outcome, data.moments))
+
+    def rule(self) -> FittedModel:
+        """The recent conversion rate, from the rows that carry it."""
+        from models.lead_score.rates import BaseRate
+
+        return BaseRate()
+
+    def restore(self, state: Mapping[str, Any]) -> FittedModel:
+        """The model that gave `state`."""
+        from models.lead_score import predict
+
+        return predict.restore(state)
+
+
+USE_CASE = LeadScore()

@@ -1,0 +1,1 @@
+"""Pricing: the price that earns most, where price history can say so; recommended, never set."""

@@ -1,0 +1,57 @@
+"""Whether price history can tell what a price does: the reason why not, and what would mend it."""
+
+from typing import Any
+
+import numpy as np
+
+from models.base import FeatureRow
+
+LEAST_PRICES = 4
+LEAST_SPREAD = 0.05
+LEAST_WEEKS = 8
+CERTAIN = 1.645
+"""The elasticity's 90 % interval has to lie below zero."""
+_TEST_STEP = 0.10
+_TEST_ERROR = 0.5
+_LONGEST_TEST = 26
+
+
+def refusal(row: FeatureRow, elasticity: dict[str, Any]) -> str | None:
+    """Why this product is not priced, with what would mend it; None when it can be."""
+    reason = _too_little(row) or _no_effect(elasticity)
+    return None if reason is None else f"No price recommended: {reason}. {price_test(row, elasticity)}"
+
+
+def price_test(row: FeatureRow, elasticity: dict[str, Any]) -> str:
+    """The price test that would measure the elasticity to ±0.5: var(b) = φ / (n·q·var(log price)), solved for the days n."""
+    price, daily = row["current_price"], float(np.mean(row["recent_quantity"] or [0.0]))
+    step = np.log1p(_TEST_STEP)
+    days = elasticity["dispersion"] / (max(daily, 1e-3) * _TEST_ERROR**2 * step**2)
+    weeks = int(np.ceil(days / 7 / 2)) * 2
+    low, high = price / (1 + _TEST_STEP), price * (1 + _TEST_STEP)
+    if weeks > _LONGEST_TEST:
+        return (
+            f"It sells {daily:.1f} a day, so steps of {_TEST_STEP:.0%} would take {weeks} weeks to tell: "
+            "test it with larger steps, or together with products of its group"
+        )
+    return f"A price test would mend it: {low:.2f} and {high:.2f} {row['currency']} by turns, {max(4, weeks)} weeks in all"
+
+
+def _too_little(row: FeatureRow) -> str | None:
+    if row["weeks"] < LEAST_WEEKS:
+        return f"it was sold over {row['weeks']} weeks, {LEAST_WEEKS} are needed"
+    if row["price_count"] < LEAST_PRICES:
+        return f"it was sold at {row['price_count']} distinct prices, {LEAST_PRICES} are needed"
+    if row["price_spread"] < LEAST_SPREAD:
+        return f"its prices lie within {row['price_spread']:.1%}, a spread of {LEAST_SPREAD:.0%} is needed"
+    return None
+
+
+def _no_effect(elasticity: dict[str, Any]) -> str | None:
+    own, error = elasticity["own"], elasticity["own_error"]
+    if own is not None and own - error > 0:
+        return f"it sold more at higher prices (own elasticity {own:+.1f} ± {error:.1f}), which a demand curve cannot do"
+    mean, sd = elasticity["mean"], elasticity["sd"]
+    if mean >= 0 or mean + CERTAIN * sd >= 0:
+        return f"the effect of price cannot be told from none (elasticity {mean:+.1f} ± {sd:.1f})"
+    return None

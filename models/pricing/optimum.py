@@ -1,0 +1,90 @@
+"""The price that earns most on a demand curve, then inside its bounds.
+
+Two curves through the same point and slope at the current price p0. Constant elasticity e has an interior optimum at
+a known cost c when e < −1: p* = c·e / (e + 1) (Lerner 1934). Where e is too near −1, or the cost is unknown,
+q = q0·exp(e·(p/p0 − 1)) is used: its elasticity e·p/p0 grows with the price, so that an optimum always exists,
+p* = c + p0/|e| for profit and p0/|e| for revenue.
+"""
+
+import math
+from dataclasses import dataclass
+from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from integrator.contracts.errors import Defect
+from models.base import FeatureRow
+from models.pricing.currency import digits
+
+Floats = NDArray[np.float64]
+
+MAX_CHANGE = 0.10
+RANGE_MARGIN = 0.05
+ELASTIC = -1.2
+"""Constant elasticity is used below this: at −1.2 the mark-up is already sixfold."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bounds:
+    """Prices in the currency, each on a price that can be paid: rounded inwards."""
+
+    floor: float
+    ceiling: float
+    least_now: float
+    most_now: float
+    floor_is_cost: bool
+
+    def step(self, price: float) -> float:
+        """Into floor and ceiling."""
+        return min(max(price, self.floor), self.ceiling)
+
+    def change(self, price: float) -> float:
+        """Into the maximum change from the current price."""
+        return min(max(price, self.least_now), self.most_now)
+
+
+def bounds(row: FeatureRow) -> Bounds | str:
+    """Observed range plus a margin, never below cost, at most ±10 % at once; a text when these leave no price."""
+    price, cost, decimals = row["current_price"], row["unit_cost"], digits(row["currency"])
+    observed = _inward(row["lowest_price"] * (1 - RANGE_MARGIN), decimals, ROUND_CEILING)
+    least = observed if cost is None else max(observed, _inward(cost, decimals, ROUND_CEILING))
+    found = Bounds(
+        floor=least,
+        ceiling=_inward(row["highest_price"] * (1 + RANGE_MARGIN), decimals, ROUND_FLOOR),
+        least_now=_inward(price * (1 - MAX_CHANGE), decimals, ROUND_CEILING),
+        most_now=_inward(price * (1 + MAX_CHANGE), decimals, ROUND_FLOOR),
+        floor_is_cost=least > observed,
+    )
+    if max(found.floor, found.least_now) > min(found.ceiling, found.most_now):
+        return (
+            f"No price recommended: {price:g} {row['currency']} is so far below the unit cost of {cost:g} that no allowed change "
+            "reaches it. Check the cost, or raise the price by hand"
+            if found.floor_is_cost
+            else f"No price recommended: the current price {price:g} {row['currency']} lies outside the range it was sold at. "
+            "A few weeks at this price would mend it"
+        )
+    return found
+
+
+def unconstrained(elasticity: Floats, price: float, cost: float | None) -> Floats:
+    """The best price for each elasticity (all below zero), before any bound."""
+    if (elasticity >= 0).any():
+        raise Defect(f"an elasticity of {float(elasticity.max())} has no optimum; they have to be below zero")
+    interior = (cost or 0.0) + price / -elasticity
+    if cost is None:
+        return interior
+    steep = np.minimum(elasticity, ELASTIC)
+    return np.where(elasticity <= ELASTIC, cost * steep / (steep + 1), interior)
+
+
+def quantity(price: float, current: float, elasticity: float, cost: float | None) -> float:
+    """Demand at `price` relative to that at the current price, on the curve `unconstrained` uses."""
+    if cost is not None and elasticity <= ELASTIC:
+        return float((price / current) ** elasticity)
+    return math.exp(elasticity * (price / current - 1))
+
+
+def _inward(price: float, decimals: int, rounding: str) -> float:
+    # Nine digits first: 110.00000000000001 is 110.
+    return float(Decimal(repr(round(price, 9))).quantize(Decimal(1).scaleb(-decimals), rounding=rounding))
