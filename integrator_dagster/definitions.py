@@ -3,7 +3,9 @@
 Loading it touches no database and no network and reads no secret. Nothing is defined here.
 """
 
-from dagster import DefaultSensorStatus, Definitions, in_process_executor
+import warnings
+
+from dagster import BetaWarning, DefaultSensorStatus, Definitions, in_process_executor
 
 from integrator.settings import Settings, load_settings
 from integrator_dagster.assets.harmonize import harmonize_assets
@@ -32,14 +34,21 @@ def build_definitions(
     integrator: Integrator | None = None,
 ) -> Definitions:
     """The whole code location; every argument is there for tests to put something else in its place."""
-    settings = settings or load_settings()
-    work = work or Work()
+    with warnings.catch_warnings():
+        # single-run backfill policies are marked beta, and the whole night stands on them
+        warnings.simplefilter("ignore", BetaWarning)
+        return _assembled(
+            settings or load_settings(), work or Work(), manifest_of() if manifest is None else manifest, integrator or Integrator()
+        )
+
+
+def _assembled(settings: Settings, work: Work, manifest: Manifest, integrator: Integrator) -> Definitions:
     jobs = build_jobs()
     sensors_on = DefaultSensorStatus.RUNNING if settings.sensors_on else DefaultSensorStatus.STOPPED
     return Definitions(
         assets=[
             *ingest_assets(work),
-            harmonize_assets(work, manifest if manifest is not None else manifest_of()),
+            harmonize_assets(work, manifest),
             *train_assets(work),
             *score_assets(work),
             *publish_assets(work),
@@ -53,7 +62,7 @@ def build_definitions(
             failure_sensor(jobs, sensors_on),
             promotion_sensor(jobs, sensors_on),
         ],
-        resources={"integrator": integrator or Integrator()},
+        resources={"integrator": integrator},
         executor=in_process_executor,
     )
 

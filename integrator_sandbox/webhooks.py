@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 from fastapi import APIRouter, Request, Response
-from standardwebhooks.webhooks import Webhook, WebhookVerificationError
+from standardwebhooks.webhooks import EmptyWebhookSecretError, Webhook, WebhookVerificationError
 
 MOST = 100
 
@@ -31,7 +31,7 @@ def router() -> APIRouter:
         secret = msgspec.json.decode(await request.body())["secret"]
         try:
             Webhook(secret)
-        except (ValueError, RuntimeError):
+        except (ValueError, EmptyWebhookSecretError):
             return _json({"error": "the secret is not whsec_ and base64"}, 422)
         kept = inboxes[name].received if name in inboxes else []
         inboxes[name] = Inbox(secret, kept)

@@ -84,7 +84,8 @@ class Tracking:
             run_id = run.info.run_id
             self._describe(client, run_id, trained, verdict, now)
             with mlflow.start_run(run_id=run_id):
-                version = self._log_model(name, use_case, trained)
+                logged = self._log_model(use_case, trained)
+            version = self._register(client, name, run_id, logged)
             for key, value in _verdict_tags(trained, verdict, now).items():
                 client.set_model_version_tag(name, version, key, value)
             if verdict.promote:
@@ -227,7 +228,7 @@ class Tracking:
                 picture.write_bytes(trained.backtest.plot_png)
                 client.log_artifact(run_id, str(picture))
 
-    def _log_model(self, name: str, use_case: str, trained: Trained) -> str:
+    def _log_model(self, use_case: str, trained: Trained) -> Any:
         """The pyfunc with its state and its backtest; signature and requirements given, not inferred (18 s)."""
         import mlflow
 
@@ -235,18 +236,29 @@ class Tracking:
             state, backtest = Path(folder) / STATE_FILE, Path(folder) / BACKTEST_FILE
             state.write_bytes(_plain_pickle(trained.model.state()))
             backtest.write_text(json.dumps(_facts(trained.backtest)))
-            logged = mlflow.pyfunc.log_model(
+            return mlflow.pyfunc.log_model(
                 name="model",
                 python_model=str(SERVED),
                 artifacts={"state": str(state), "backtest": str(backtest)},
                 model_config={"use_case": use_case},
-                registered_model_name=name,
-                await_registration_for=None,
                 signature=_signature(),
                 pip_requirements=list(_requirements()),
                 metadata={"sample": _dumps(list(trained.sample)[:_SAMPLE_ROWS])},
             )
-        return str(logged.registered_model_version)
+
+    def _register(self, client: "MlflowClient", name: str, run_id: str, logged: Any) -> str:
+        """The next version of `name`; by the client, since logging with a name prints to stderr."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            client.create_registered_model(name)
+        except MlflowException as error:
+            if getattr(error, "error_code", "") != "RESOURCE_ALREADY_EXISTS":
+                raise
+        version = client.create_model_version(
+            name, logged.model_uri, run_id, await_creation_for=None, model_id=logged.model_id
+        )
+        return str(version.version)
 
     def _version(self, client: "MlflowClient", name: str, version: str) -> Any:
         from mlflow.exceptions import MlflowException
@@ -256,7 +268,7 @@ class Tracking:
         except MlflowException as error:
             if not _missing(error):
                 raise
-            there = [entry.version for entry in client.search_model_versions(f"name='{name}'")]
+            there = [str(entry.version) for entry in client.search_model_versions(f"name='{name}'")]
             raise NotFound(f"no version {version!r} of {name}; there are {there}") from error
 
 

@@ -3,12 +3,21 @@
   the session, so that one view serves the night (which sets them, see set_moment), a replay of a past moment and
   a live question (which sets nothing and gets the present).
 -#}
+{#-
+  What differs from run to run comes from the environment and only when a query is made: a changed `--vars`, or an
+  environment variable read while parsing, would make dbt parse the whole project again every night (3 s).
+-#}
+{% macro run_value(name, default='') -%}
+    {%- if execute -%} {{ return(env_var('INTEGRATOR_DBT_' ~ name | upper, default)) }} {%- endif -%}
+    {{ return(default) }}
+{%- endmacro %}
+
 {% macro as_of() -%}
     {{ return(adapter.dispatch('as_of')()) }}
 {%- endmacro %}
 
 {% macro default__as_of() -%}
-    {%- if var('as_of') -%} cast('{{ var("as_of") }}' as timestamp)
+    {%- if run_value('as_of') -%} cast('{{ run_value("as_of") }}' as timestamp)
     {%- else -%} current_timestamp {%- endif -%}
 {%- endmacro %}
 
@@ -21,7 +30,7 @@
 {%- endmacro %}
 
 {% macro default__input_position() -%}
-    cast({{ var('position_high') or 0 }} as bigint)
+    cast({{ run_value('position_high') or 0 }} as bigint)
 {%- endmacro %}
 
 {% macro postgres__input_position() -%}
@@ -40,8 +49,8 @@
 
 {% macro postgres__set_moment() -%}
     select
-        set_config('integrator.as_of', '{{ var("as_of") }}', true),
-        set_config('integrator.position', '{{ var("position_high") }}', true)
+        set_config('integrator.as_of', '{{ run_value("as_of") }}', true),
+        set_config('integrator.position', '{{ run_value("position_high") }}', true)
 {%- endmacro %}
 
 {#- The version that was valid at a moment; `version` is an alias with valid_from and valid_to. -#}

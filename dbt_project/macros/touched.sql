@@ -3,8 +3,8 @@
   [position_low, position_high) in transaction ids, closed below the oldest transaction still running.
 -#}
 {% macro in_window(txid) -%}
-    {{ txid }} >= cast('{{ var("position_low") }}' as xid8)
-    {%- if var('position_high') %} and {{ txid }} < cast('{{ var("position_high") }}' as xid8){% endif %}
+    {{ txid }} >= cast('{{ run_value("position_low", "0") }}' as xid8)
+    {%- if run_value('position_high') %} and {{ txid }} < cast('{{ run_value("position_high") }}' as xid8){% endif %}
 {%- endmacro %}
 
 {#- Keys of one kind that changed; a touched partner (its zone, currency or default changed) means all of its keys. -#}
@@ -112,7 +112,7 @@
 {% macro touched_persons() -%}
     select known.partner, known.person_id
     from {{ ref('identity') }} as known
-    where known.input_position > cast('{{ var("position_low") }}' as bigint)
+    where known.input_position > cast('{{ run_value("position_low", "0") }}' as bigint)
     union
     select gone.partner, gone.person_id
     from {{ this }} as gone

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import msgspec
 import rfc8785
 
-SCHEMA = "insight/v1"
+SCHEMA: Literal["insight/v1"] = "insight/v1"
 USE_CASES = ("attendance", "pricing", "lead_score")
 STATUSES = ("ready", "fallback", "refused", "withdrawn")
 RUNGS = ("rule", "pooled", "partner")
@@ -95,7 +95,7 @@ class Insight(msgspec.Struct, frozen=True, kw_only=True):
     model: ModelRef
     source: Source
     generated_at: str
-    schema: Literal["insight/v1"] = SCHEMA
+    schema: Literal["insight/v1"] = "insight/v1"
 
 
 def canonical(document: Insight) -> bytes:
@@ -118,3 +118,12 @@ def insight_id(partner: str, use_case: str, subject: Subject) -> str:
 def rfc3339(moment: datetime) -> str:
     """UTC, whole seconds, with Z: the way every moment stands in a document."""
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema (2020-12) of the document; unknown fields are allowed, as `v1` may grow."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": SCHEMA,
+        **msgspec.json.schema(Insight),
+    }

@@ -2,12 +2,13 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from sqlalchemy import Connection
+if TYPE_CHECKING:  # the registry of channels is read when Dagster loads, which must stay short
+    from sqlalchemy import Connection
 
-from integrator.storage.cache import Cache
-from integrator.storage.database import Database
+    from integrator.storage.cache import Cache
+    from integrator.storage.database import Database
 
 
 @dataclass(frozen=True)
@@ -40,10 +41,10 @@ class Channel(Protocol):
 
     spec: ChannelSpec
 
-    def write(self, connection: Connection, publication: Publication) -> int:
+    def write(self, connection: "Connection", publication: Publication) -> int:
         """Inside the transaction that publishes, under the partner's lock; how many rows or messages."""
         ...
 
-    def after(self, database: Database, cache: Cache, publication: Publication) -> int:
+    def after(self, database: "Database", cache: "Cache", publication: Publication) -> int:
         """After the commit; how many documents. Raises `TransientError` when the far end is away."""
         ...

@@ -68,7 +68,7 @@ def document(prediction: Prediction, made: Made, version: int) -> Insight:
 
 
 def withdrawn(last: Insight, made: Made) -> Insight:
-    """The version that takes an insight back: same subject, unit, rung and model, no value, and the summary says why."""
+    """The version that takes an insight back: same subject, unit, rung and model, no value; the summary says why."""
     return msgspec.structs.replace(
         last,
         insight_version=last.insight_version + 1,

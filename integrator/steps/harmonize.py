@@ -4,6 +4,7 @@ The SQL is in `dbt_project/`, the running of it is the orchestrator's. Nothing h
 """
 
 import hashlib
+import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -91,31 +92,59 @@ def touch_late_rates(db: Database, now: datetime) -> int:
         return connection.execute(text(LATE_RATES), {"now": now}).rowcount
 
 
-def dbt_vars(window: Window, as_of: datetime) -> dict[str, str]:
-    """The project's variables for a run: `as_of` must be aware."""
-    if as_of.tzinfo is None:
-        raise Defect(f"as_of {as_of.isoformat()} has no time zone")
-    return {
-        "position_low": window.low,
-        "position_high": window.high,
-        "as_of": as_of.astimezone(UTC).isoformat(),
-    }
-
-
 def dbt_args(window: Window) -> list[str]:
     """Further arguments of `dbt build`: unit tests judge SQL and not a night; changed SQL means everything anew."""
     return ["--exclude-resource-type", "unit_test", *(["--full-refresh"] if window.rebuild else [])]
 
 
-def dbt_env(db: Database) -> dict[str, str]:
-    """The environment `dbt_project/profiles.yml` reads; holds a password, so never log it."""
-    address = db.address
+def dbt_env(db: Database, window: Window, as_of: datetime) -> dict[str, str]:
+    """The environment of one run: the address, the window and the moment (aware). Holds a password, so never log it.
+
+    Environment and not `--vars`, because dbt parses the whole project anew whenever those change.
+    """
+    if as_of.tzinfo is None:
+        raise Defect(f"as_of {as_of.isoformat()} has no time zone")
     return {
-        "INTEGRATOR_DBT_HOST": address.host,
-        "INTEGRATOR_DBT_PORT": str(address.port),
+        **dbt_address(db),
+        "INTEGRATOR_DBT_POSITION_LOW": window.low,
+        "INTEGRATOR_DBT_POSITION_HIGH": window.high,
+        "INTEGRATOR_DBT_AS_OF": as_of.astimezone(UTC).isoformat(),
+    }
+
+
+def dbt_address(db: Database) -> dict[str, str]:
+    """How dbt reaches the database, for `dbt_project/profiles.yml`; no more is needed to test or to compile."""
+    return {
+        "INTEGRATOR_DBT_HOST": db.address.host,
+        "INTEGRATOR_DBT_PORT": str(db.address.port),
         "INTEGRATOR_DBT_USER": ROLE,
         "INTEGRATOR_DBT_PASSWORD": db.master.password(ROLE),
-        "INTEGRATOR_DBT_DBNAME": address.name,
+        "INTEGRATOR_DBT_DBNAME": db.address.name,
         "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
         "DO_NOT_TRACK": "1",
     }
+
+
+def failing_partners(db: Database, target: Path) -> dict[str, list[str]]:
+    """Partner → names of the data tests it failed in the run whose artifacts are in `target`.
+
+    Tests whose `meta` says `excludes_partner: false` are left out: they are for reading, not for acting.
+    Raises `Defect` when there is no run to read.
+    """
+    try:
+        results = json.loads((target / "run_results.json").read_text())["results"]
+        nodes = json.loads((target / "manifest.json").read_text())["nodes"]
+    except FileNotFoundError as error:
+        raise Defect(f"no run of dbt in {target}: {error.filename} is missing") from error
+    failed: dict[str, list[str]] = {}
+    with db.batch() as connection:
+        for result in results:
+            node = nodes.get(result["unique_id"], {})
+            if result["status"] not in ("warn", "fail") or not node.get("config", {}).get("meta", {}).get(
+                "excludes_partner"
+            ):
+                continue
+            query = f"select distinct partner from ({result['compiled_code']}) as failure order by partner"
+            for partner in connection.exec_driver_sql(query.replace("%", "%%")).scalars():
+                failed.setdefault(partner, []).append(node["name"])
+    return failed

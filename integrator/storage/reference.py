@@ -56,9 +56,9 @@ def load_holidays(database: Database, regions: Iterable[str], now: datetime) -> 
     """Holidays of regions not there yet, four years back and two ahead; returns how many rows are new."""
     years = range(now.year - YEARS_BACK, now.year + YEARS_AHEAD + 1)
     with database.batch() as connection:
-        there = set(connection.execute(text(
+        there = list(connection.execute(text(
             "select region, extract(year from max(holiday_date))::integer from reference.holiday group by region"
-        )).tuples())  # fmt: skip
+        )).all())  # fmt: skip
         covered = {region for region, last_year in there if last_year >= years[-1]}
         rows = [
             {"region": region, "day": day, "name": name}

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from integrator.steps.services import Services
 
 Say = Callable[[str], None]
-FINE = ("success", "pass", "warn", "no-op")
 BROKEN = ("error", "runtime error")
 UNREACHABLE = ("could not connect", "connection refused", "server closed the connection", "connection timed out")
 
@@ -33,11 +32,6 @@ class NodeResult:
     message: str = ""
     compiled: str | None = None
 
-    @property
-    def fine(self) -> bool:
-        """Whether it did what it should; a test with a warning did."""
-        return self.status in FINE
-
 
 @dataclass(frozen=True, kw_only=True)
 class BuildReport:
@@ -48,7 +42,7 @@ class BuildReport:
     offenders: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
 
-def run_dbt(arguments: list[str], variables: Mapping[str, str], env: Mapping[str, str], target: Path, say: Say) -> dict[str, NodeResult]:
+def run_dbt(arguments: list[str], env: Mapping[str, str], target: Path, say: Say) -> dict[str, NodeResult]:
     """Run dbt and read its results; raises when a model, not a test, failed or dbt never came to results.
 
     Its own lines go to `say` as they come.
@@ -58,8 +52,7 @@ def run_dbt(arguments: list[str], variables: Mapping[str, str], env: Mapping[str
     results.unlink(missing_ok=True)
     process = subprocess.Popen(  # noqa: S603
         command(*arguments, "--project-dir", str(PROJECT), "--profiles-dir", str(PROJECT), "--target-path", str(target),
-                "--log-path", str(target), "--log-format", "text", "--no-use-colors", "--no-version-check",
-                "--vars", json.dumps(dict(variables))),
+                "--log-path", str(target), "--log-format", "text", "--no-use-colors", "--no-version-check"),
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, text=True, cwd=PROJECT,
         env=environment(**env),
     )  # fmt: skip
@@ -102,15 +95,20 @@ def count_offenders(services: "Services", test: NodeResult) -> dict[str, int]:
         return {}
 
 
-def count_rows(services: "Services", relations: list[str]) -> dict[str, dict[str, int]]:
-    """Rows by relation and partner, for metadata and for `ops.step_runs`."""
+def count_rows(services: "Services") -> dict[str, dict[str, int]]:
+    """Rows of every harmonized and feature table by relation and partner, for metadata and for `ops.step_runs`."""
     from psycopg import sql
+    from sqlalchemy import text
 
     counts: dict[str, dict[str, int]] = {}
     with services.database.batch() as connection:
-        for relation in relations:
-            query = sql.SQL("select partner, count(*) from {} group by 1").format(sql.Identifier(*relation.split(".")))
-            counts[relation] = {str(p): int(n) for p, n in connection.exec_driver_sql(query.as_string())}
+        tables = connection.execute(
+            text("""select schemaname, tablename from pg_tables where schemaname in ('harmonized', 'features')
+              order by schemaname, tablename""")
+        ).all()
+        for schema, name in tables:
+            query = sql.SQL("select partner, count(*) from {} group by 1").format(sql.Identifier(schema, name))
+            counts[f"{schema}.{name}"] = {str(p): int(n) for p, n in connection.exec_driver_sql(query.as_string())}
     return counts
 
 

@@ -5,6 +5,7 @@ load of the definitions does; dbt itself runs in a process of its own.
 """
 
 from collections.abc import Iterator, Mapping
+from graphlib import TopologicalSorter
 from typing import Any
 
 from dagster import AssetCheckSpec, AssetKey, AssetSpec, MetadataValue, TableColumn, TableSchema
@@ -27,8 +28,10 @@ def asset_key(node: Node) -> AssetKey:
 
 
 def models(manifest: Manifest) -> list[Node]:
-    """The models of the project, by id."""
-    return [node for _, node in sorted(manifest["nodes"].items()) if node["resource_type"] == "model"]
+    """The models of the project, each after those it reads: the order in which Dagster wants to hear of them."""
+    found = {name: node for name, node in sorted(manifest["nodes"].items()) if node["resource_type"] == "model"}
+    order = TopologicalSorter({name: [n for n in node["depends_on"]["nodes"] if n in found] for name, node in found.items()})
+    return [found[name] for name in order.static_order()]
 
 
 def tests(manifest: Manifest) -> list[Node]:

@@ -66,7 +66,7 @@ def fit_boosting(rows: Floats, encoded: Floats, people: Floats, weights: Floats,
     matrix[:, ~np.isfinite(matrix).any(axis=0)] = 0.0
     # On a machine that others use too, OpenMP's threads wait for each other: one thread was 8 times faster.
     with threadpool_limits(limits=1):
-        return model.fit(matrix, target, sample_weight=weights)
+        return model.fit(matrix, target)
 
 
 def design(rows: Floats, encoded: Floats) -> Floats:

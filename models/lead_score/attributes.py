@@ -31,11 +31,9 @@ _FOLDS = 5
 
 def texts(rows: Sequence[FeatureRow], name: str) -> pl.Series:
     """One field of all rows as text; null where unknown or empty, booleans as 1 and 0."""
-    if name in BUILT_IN:
-        values = [row.get(name) for row in rows]
-    else:
-        values = [row["attributes"].get(name) for row in rows]
-    return pl.Series(name, [_text(value) for value in values], dtype=pl.String)
+    own = name not in BUILT_IN
+    values = [_text((row["attributes"] if own else row).get(name)) for row in rows]
+    return pl.Series(name, values, dtype=pl.String)
 
 
 def names(rows: Sequence[FeatureRow]) -> list[str]:
@@ -156,7 +154,12 @@ def _numbers(text: pl.Series) -> pl.Series:
     number = text.str.strip_chars().cast(pl.Float64, strict=False)
     lowered = text.str.to_lowercase()
     frame = pl.DataFrame({"n": number, "t": lowered}).select(
-        pl.when(pl.col("t") == "true").then(1.0).when(pl.col("t") == "false").then(0.0).otherwise(pl.col("n")).alias("n")
+        pl.when(pl.col("t") == "true")
+        .then(1.0)
+        .when(pl.col("t") == "false")
+        .then(0.0)
+        .otherwise(pl.col("n"))
+        .alias("n")
     )["n"]
     return pl.select(pl.when(frame.is_finite()).then(frame).otherwise(None).alias("n"))["n"]
 

@@ -1,4 +1,4 @@
-"""From log-odds to a probability one can hold to: Platt scaling, an interval by bin, and a lead's place among others."""
+"""From log-odds to a probability to rely on: Platt scaling, an interval by bin, and a lead's place among others."""
 
 from typing import Any
 

@@ -49,15 +49,18 @@ def humanized(name: str) -> str:
 
 
 def parts(owners: Sequence[tuple[str, str]], phi: Sequence[float], scale: float, row: FeatureRow) -> list[Contribution]:
-    """The five largest parts for and the five largest against, in probability; `scale` is (p − p0) / (logit p − logit p0)."""
+    """The five largest parts for and against, in probability; `scale` is (p − p0) / (logit p − logit p0)."""
     ranked = sorted(range(len(owners)), key=lambda i: (-abs(phi[i]), owners[i][0]))
     kept = [i for i in ranked if phi[i] > 0][:KEEP] + [i for i in ranked if phi[i] < 0][:KEEP]
     return [
-        Contribution(owners[i][0], label(*owners[i], row), float(phi[i] * scale), owners[i][0] in ACTIONABLE) for i in kept
+        Contribution(owners[i][0], label(*owners[i], row), float(phi[i] * scale), owners[i][0] in ACTIONABLE)
+        for i in kept
     ]
 
 
-def summary(value: float, baseline: float, horizon: int, place: Mapping[str, Any], found: Sequence[Contribution]) -> str:
+def summary(
+    value: float, baseline: float, horizon: int, place: Mapping[str, Any], found: Sequence[Contribution]
+) -> str:
     """One sentence: how likely, against whom, and the one or two strongest reasons in that direction."""
     text = f"{value:.1%} likely to convert within {horizon} days (grade {place['grade']})"
     if value == baseline:
@@ -69,7 +72,7 @@ def summary(value: float, baseline: float, horizon: int, place: Mapping[str, Any
 
 
 def trend(probability: float, earlier: float | None) -> str:
-    """`improving`, `steady` or `declining` by a tenth of the earlier probability; without one `not_enough_information`."""
+    """`improving`, `steady` or `declining`, by a tenth of the earlier probability; else `not_enough_information`."""
     if earlier is None:
         return "not_enough_information"
     if abs(probability - earlier) <= 0.1 * earlier:

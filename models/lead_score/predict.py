@@ -22,8 +22,15 @@ class LeadModel:
     """A scorecard with its encoder and its calibration, all plain dicts of numbers and arrays."""
 
     def __init__(
-        self, *, encoder: dict[str, Any], card: dict[str, Any], calibrated: dict[str, Any], coverage: float | None, candidate: str
+        self,
+        *,
+        encoder: dict[str, Any],
+        card: dict[str, Any],
+        calibrated: dict[str, Any],
+        coverage: float | None,
+        candidate: str,
     ) -> None:
+        """As `train` makes them; `coverage` is that of the backtest, `candidate` the name that won it."""
         self.encoder = encoder
         self.card = card
         self.calibrated = calibrated
@@ -68,7 +75,15 @@ class LeadModel:
         scale = np.where(flat, typical * (1 - typical), (probability - typical) / np.where(flat, 1.0, total))
         changes = self._changes(rows, matrix, raw)
         return [
-            self._one(row, float(probability[i]), typical, (float(low[i]), float(high[i])), phi[i].tolist(), float(scale[i]), changes[i])
+            self._one(
+                row,
+                float(probability[i]),
+                typical,
+                (float(low[i]), float(high[i])),
+                phi[i].tolist(),
+                float(scale[i]),
+                changes[i],
+            )
             for i, row in enumerate(rows)
         ]
 
@@ -126,7 +141,9 @@ class LeadModel:
             if column["owner"] not in explain.ACTIONABLE:
                 continue
             for value, encoded in self._alternatives(column, matrix[:, j]):
-                gain = scorecard.effect(self.card["columns"][j], encoded) - scorecard.effect(self.card["columns"][j], matrix[:, j])
+                gain = scorecard.effect(self.card["columns"][j], encoded) - scorecard.effect(
+                    self.card["columns"][j], matrix[:, j]
+                )
                 then = calibration.apply(self.calibrated, raw + gain)
                 for i in np.flatnonzero(np.round(then - now, DECIMALS) > 0):
                     step = {

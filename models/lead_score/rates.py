@@ -27,7 +27,7 @@ def recent(rows: Sequence[FeatureRow], outcome: Floats, moments: NDArray[np.int6
         return {"leads": 0, "conversions": 0, "by_source": {}}
     late = np.flatnonzero(moments >= np.quantile(moments, 1 - RECENT_SHARE))
     by_source: dict[str, list[int]] = {}
-    for i in late:
+    for i in late.tolist():
         found = by_source.setdefault(str(rows[i].get("source") or ""), [0, 0])
         found[0] += 1
         found[1] += int(outcome[i])
@@ -44,6 +44,7 @@ class BaseRate:
     """The rule as a model. Without rates of its own it uses those a row carries, and refuses where there are none."""
 
     def __init__(self, rates: Mapping[str, Any] | None = None) -> None:
+        """`rates` as `recent` counts them; None reads them from each row."""
         self.rates = rates
 
     def predict(self, rows: Sequence[FeatureRow]) -> list[Prediction]:
@@ -52,12 +53,16 @@ class BaseRate:
 
     def state(self) -> dict[str, Any]:
         """See `FittedModel.state`."""
-        return {"state_version": STATE_VERSION, "model": "base_rate", "rates": None if self.rates is None else dict(self.rates)}
+        return {
+            "state_version": STATE_VERSION,
+            "model": "base_rate",
+            "rates": None if self.rates is None else dict(self.rates),
+        }
 
     def _one(self, row: FeatureRow) -> Prediction:
         rates = row.get("rates") if self.rates is None else self.rates
         horizon = int(row["horizon_days"])
-        details = {
+        details: dict[str, Any] = {
             "score": None,
             "grade": None,
             "rank": None,
@@ -71,7 +76,7 @@ class BaseRate:
             return Prediction(
                 subject=subject, status="refused", rung="rule", value=None, unit="probability", interval=None,
                 confidence_label="low", coverage=None, observations=known, baseline=None, contributions=(),
-                summary=f"No score: the outcome of {known} leads is known, {LEAST_LEADS} are needed for a conversion rate.",
+                summary=f"No score: the outcome of {known} leads is known, a conversion rate needs {LEAST_LEADS}.",
                 details=details, records=1,
             )  # fmt: skip
         leads, conversions, source = _counts(rates, row)
@@ -85,7 +90,7 @@ class BaseRate:
             interval=Interval(calibration.LEVEL, min(rounded(low, 4), value), max(rounded(high, 4), value)),
             confidence_label="low", coverage=None, observations=leads, baseline=baseline,
             contributions=additive(value, baseline, [part], decimals=_DECIMALS),
-            summary=f"{conversions} of {leads} {among} converted within {horizon} days: {value:.1%}, the same for each of them.",
+            summary=f"{conversions} of {leads} {among} converted within {horizon} days: {value:.1%} for each of them.",
             details=details, records=1,
         )  # fmt: skip
 

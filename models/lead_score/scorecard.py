@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
-from threadpoolctl import threadpool_limits
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 Floats = NDArray[np.float64]
 Scorecard = dict[str, Any]
@@ -83,11 +83,12 @@ def effect(column: dict[str, Any], values: Floats) -> Floats:
     else:
         scaled = (np.where(known, values, 0.0) - column["mean"]) / column["scale"]
         inner = column["slope"] * np.clip(scaled, -_CLIP, _CLIP)
-    return np.where(known, inner, column["missing"])
+    found: Floats = np.where(known, inner, column["missing"])
+    return found
 
 
 def log_odds(card: Scorecard, found: Floats) -> Floats:
-    """Uncalibrated log-odds from `effects`; summed column by column, so that a row's value never depends on its batch."""
+    """Uncalibrated log-odds from `effects`; summed column by column, so that no row depends on its batch."""
     total = np.full(len(found), card["intercept"])
     for j in range(found.shape[1]):
         total = total + found[:, j]

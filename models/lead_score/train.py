@@ -48,7 +48,11 @@ class Labelled:
     def take(self, index: Indices) -> "Labelled":
         """Some of the rows."""
         return Labelled(
-            [self.rows[i] for i in index], self.outcome[index], self.moments[index], self.persons[index], self.horizon_seconds
+            [self.rows[i] for i in index],
+            self.outcome[index],
+            self.moments[index],
+            self.persons[index],
+            self.horizon_seconds,
         )
 
 
@@ -72,7 +76,9 @@ def readiness(training: pl.DataFrame, context: Context) -> Readiness:
         Requirement("history", "days of history", days, need_days, max(0, need_days - days) or None),
     ]
     enough = all(requirement.met for requirement in requirements)
-    return Readiness("lead_score", "partner" if enough else "rule" if snapshots >= rates.LEAST_LEADS else "none", requirements)
+    return Readiness(
+        "lead_score", "partner" if enough else "rule" if snapshots >= rates.LEAST_LEADS else "none", requirements
+    )
 
 
 def train(training: pl.DataFrame, config: TrainConfig, context: Context) -> Trained:
@@ -166,8 +172,8 @@ def _needs_both_classes(train_part: Labelled, test_part: Labelled, context: Cont
         hits, rows = int(part.outcome.sum()), len(part.rows)
         if hits < _LEAST_CONVERSIONS or rows - hits < _LEAST_CONVERSIONS:
             raise NotReady(
-                f"lead_score of {context.partner} is not ready: the {name} part, split by time, has {hits} conversions among "
-                f"{rows} snapshots; {_LEAST_CONVERSIONS} of each outcome are needed"
+                f"lead_score of {context.partner} is not ready: the {name} part, split by time, has {hits} "
+                f"conversions among {rows} snapshots; {_LEAST_CONVERSIONS} of each outcome are needed"
             )
 
 

@@ -1,4 +1,4 @@
-"""Demand as a function of price: own elasticities by Poisson regression, shrunk to the group, and forecasts at a price."""
+"""Demand as a function of price: own elasticities by count regression, shrunk to the group; forecasts at a price."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -41,11 +41,13 @@ class Shrunk:
 
 
 def estimate(panel: Panel) -> Estimates:
-    """log μ_it = a_i + b_i·(log p_it − mean) + c_i·t + weekday + holiday, Poisson quasi-likelihood, all products at once.
+    """log μ_it = a_i + b_i·(log p_it − mean) + c_i·t + weekday + holiday, all products at once.
 
-    Products by iteratively reweighted least squares (McCullagh & Nelder 1989, ch. 2), calendar effects between by
-    their closed form Σq / Σμ (iterative proportional fitting). Standard errors carry the dispersion, the larger
-    of the daily and the weekly Pearson χ²/df, since promotions make neighbouring days alike.
+    Counts with variance μ + κ_i·μ² (negative binomial quasi-likelihood, κ_i by moments): promotion days are both large
+    and erratic, and Poisson weights would let a handful of them decide. Products by iteratively reweighted least
+    squares (McCullagh & Nelder 1989, ch. 2), calendar effects between by their closed form Σq / Σμ (iterative
+    proportional fitting). Standard errors carry the dispersion, the larger of the daily and the weekly Pearson
+    χ²/df of that variance, since promotions make neighbouring days alike.
     """
     quantity, log_price = panel.quantity, panel.log_price
     weight = np.isfinite(log_price) * panel.open_days
@@ -58,17 +60,22 @@ def estimate(panel: Panel) -> Estimates:
     beta[:, 0] = np.log(((quantity * weight).sum(axis=1) + 0.5) / count)
     beta[:, 1] = _OWN_PRIOR[0]
     weekday, holiday = np.zeros(7), 0.0
+    extra = np.full(len(quantity), 0.5)
     for _ in range(_ROUNDS):
         offset = weekday[panel.weekdays] + holiday * panel.holidays
-        beta, hessian, mean = _newton(design, quantity, weight, offset, beta)
+        beta, hessian, mean = _newton(design, quantity, weight, offset, beta, extra)
+        squares = (mean**2 * weight).sum(axis=1)
+        extra = np.clip((((quantity - mean) ** 2 - mean) * weight).sum(axis=1) / np.maximum(squares, 1e-9), 0.01, 3.0)
         weekday, holiday = _calendar(panel, quantity * weight, mean * weight, weekday, holiday)
-    dispersion = np.maximum(_dispersion(quantity, mean, weight, 1), _dispersion(quantity, mean, weight, 7))
-    error = np.sqrt(dispersion * np.linalg.inv(hessian)[:, 1, 1])
-    return Estimates(beta[:, 1], error, dispersion, weekday, holiday)
+    spread = mean * (1 + extra[:, None] * mean)
+    scale = np.maximum(_dispersion(quantity, mean, spread, weight, 1), _dispersion(quantity, mean, spread, weight, 7))
+    error = np.sqrt(scale * np.linalg.inv(hessian)[:, 1, 1])
+    counts = np.maximum(_dispersion(quantity, mean, mean, weight, 1), _dispersion(quantity, mean, mean, weight, 7))
+    return Estimates(beta[:, 1], error, counts, weekday, holiday)
 
 
 def shrink(own: Floats, error: Floats, groups: Sequence[str]) -> Shrunk:
-    """Partial pooling, product → group → all: normal-normal empirical Bayes (Efron & Morris 1975; Gelman & Hill 2007, 12.1).
+    """Partial pooling, product → group → all, by empirical Bayes (Efron & Morris 1975; Gelman & Hill 2007, 12.1).
 
     E[b_i] = (b_i/s_i² + m_g/τ²) / (1/s_i² + 1/τ²), var = 1 / (1/s_i² + 1/τ²) + (s_i²/(s_i² + τ²))²·var(m_g); the
     variances between products and between groups by moments (DerSimonian & Laird 1986).
@@ -79,8 +86,11 @@ def shrink(own: Floats, error: Floats, groups: Sequence[str]) -> Shrunk:
         return Shrunk(own.copy(), error.copy(), {}, overall)
     names = sorted(set(groups))
     member = {name: np.array([group == name for group in groups]) & usable for name in names}
-    within = _between([(own[inside], error[inside]) for inside in member.values() if inside.sum() > 1] or [(own[usable], error[usable])])
-    # Some difference between products is always left: with none at all, a product's own evidence would count for nothing.
+    within = _between(
+        [(own[inside], error[inside]) for inside in member.values() if inside.sum() > 1]
+        or [(own[usable], error[usable])]
+    )
+    # Some difference between products is always left: else a product's own evidence would count for nothing.
     within = max(within, 0.1**2)
     means = {name: _pooled(own[inside], error[inside], within) for name, inside in member.items() if inside.any()}
     centres = np.array([mean for mean, _ in means.values()])
@@ -138,7 +148,11 @@ def as_state(panel: Panel, estimates: Estimates, shrunk: Shrunk) -> dict[str, An
         }
         for i, key in enumerate(panel.keys)
     }
-    return {"products": products, "groups": {name: list(pair) for name, pair in shrunk.groups.items()}, "overall": list(shrunk.overall)}
+    return {
+        "products": products,
+        "groups": {name: list(pair) for name, pair in shrunk.groups.items()},
+        "overall": list(shrunk.overall),
+    }
 
 
 def product_key(key: Key) -> str:
@@ -147,15 +161,16 @@ def product_key(key: Key) -> str:
 
 
 def _newton(
-    design: Floats, quantity: Floats, weight: Floats, offset: Floats, beta: Floats
+    design: Floats, quantity: Floats, weight: Floats, offset: Floats, beta: Floats, extra: Floats
 ) -> tuple[Floats, Floats, Floats]:
     """Damped Newton steps for all products at once: (coefficients, information, means)."""
     prior = np.diag([1e-6, 1 / _OWN_PRIOR[1] ** 2, 1 / _TREND_SD**2])
     centre = np.array([0.0, _OWN_PRIOR[0], 0.0])
     for _ in range(_STEPS):
         mean = np.exp(np.clip(np.einsum("itk,ik->it", design, beta) + offset, -15, 15))
-        weighted = mean * weight
-        gradient = np.einsum("itk,it->ik", design, (quantity - mean) * weight) - (beta - centre) @ prior
+        trust = weight / (1 + extra[:, None] * mean)
+        weighted = mean * trust
+        gradient = np.einsum("itk,it->ik", design, (quantity - mean) * trust) - (beta - centre) @ prior
         hessian = np.einsum("itk,it,itl->ikl", design, weighted, design, optimize=True) + prior
         step = np.linalg.solve(hessian, gradient[:, :, None])[:, :, 0]
         beta = beta + np.clip(step, -2.0, 2.0)
@@ -177,15 +192,17 @@ def _calendar(panel: Panel, sold: Floats, mean: Floats, weekday: Floats, holiday
     return updated, float(np.clip(holiday, -1.5, 1.5))
 
 
-def _dispersion(quantity: Floats, mean: Floats, weight: Floats, days: int) -> Floats:
-    """Pearson χ²/df over blocks of `days`, at least 1."""
+def _dispersion(quantity: Floats, mean: Floats, variance: Floats, weight: Floats, days: int) -> Floats:
+    """Pearson χ²/df over blocks of `days`, at least 1; `variance` is that of a day."""
     width = quantity.shape[1] // days * days
     shape = (len(quantity), width // days, days)
     known = weight[:, -width:].reshape(shape).sum(axis=2) == days if days > 1 else weight > 0
     sold = (quantity * weight)[:, -width:].reshape(shape).sum(axis=2)
-    said = np.maximum((mean * weight)[:, -width:].reshape(shape).sum(axis=2), 1e-9)
-    chi2 = np.where(known, (sold - said) ** 2 / said, 0.0).sum(axis=1)
-    return np.maximum(1.0, chi2 / np.maximum(known.sum(axis=1) - 3, 1))
+    said = (mean * weight)[:, -width:].reshape(shape).sum(axis=2)
+    spread = np.maximum((variance * weight)[:, -width:].reshape(shape).sum(axis=2), 1e-9)
+    chi2 = np.where(known, (sold - said) ** 2 / spread, 0.0).sum(axis=1)
+    found: Floats = np.maximum(1.0, chi2 / np.maximum(known.sum(axis=1) - 3, 1))
+    return found
 
 
 def _between(parts: Sequence[tuple[Floats, Floats]]) -> float:

@@ -11,13 +11,15 @@ DISCLOSURE = (
 
 
 def waterfall(current: float, best: float, elasticity: float, allowed: Bounds, *, profit: bool) -> list[Contribution]:
-    """Unrounded parts whose sum is the recommended price minus the current one; steps that change nothing are left out."""
+    """Unrounded parts that sum to recommended minus current price; steps that change nothing are left out."""
     inside = allowed.step(best)
     final = allowed.change(inside)
     # A bound may bite twice: the maximum change can end outside what is left; `bounds` has ruled that out.
     aim = "profit" if profit else "revenue"
     steps = [
-        Contribution("demand_response", f"Price of the highest {aim} at an elasticity of {elasticity:.1f}", best - current, False),
+        Contribution(
+            "demand_response", f"Price of the highest {aim} at an elasticity of {elasticity:.1f}", best - current, False
+        ),
         Contribution(*_edge(allowed, best), inside - best, True),
         Contribution("max_change", f"Maximum change of {MAX_CHANGE:.0%} at once", final - inside, True),
     ]
@@ -25,14 +27,22 @@ def waterfall(current: float, best: float, elasticity: float, allowed: Bounds, *
 
 
 def summary(
-    current: float, value: float, currency: str, gain: float, spread: tuple[float, float], steps: list[Contribution], *, profit: bool
+    current: float,
+    value: float,
+    currency: str,
+    gain: float,
+    spread: tuple[float, float],
+    steps: list[Contribution],
+    *,
+    profit: bool,
 ) -> str:
     """One sentence: what to do, what it is expected to bring, and what held it back."""
     aim = "profit" if profit else "revenue"
     if value == current:
         return f"Keep {current:g} {currency}: no allowed change is expected to raise {aim}."
     verb = "Raise" if value > current else "Lower"
-    text = f"{verb} the price from {current:g} to {value:g} {currency} ({value / current - 1:+.1%}): expected {aim} {gain:+.1%} a week"
+    change = f"{value / current - 1:+.1%}"
+    text = f"{verb} the price from {current:g} to {value:g} {currency} ({change}): expected {aim} {gain:+.1%} a week"
     if spread[0] < current < spread[1]:
         text += ", though the direction is not certain"
     held = steps[-1] if len(steps) > 1 else None

@@ -23,7 +23,7 @@ def refusal(row: FeatureRow, elasticity: dict[str, Any]) -> str | None:
 
 
 def price_test(row: FeatureRow, elasticity: dict[str, Any]) -> str:
-    """The price test that would measure the elasticity to ±0.5: var(b) = φ / (n·q·var(log price)), solved for the days n."""
+    """The price test that measures the elasticity to ±0.5: var(b) = φ / (n·q·var(log price)), solved for n days."""
     price, daily = row["current_price"], float(np.mean(row["recent_quantity"] or [0.0]))
     step = np.log1p(_TEST_STEP)
     days = elasticity["dispersion"] / (max(daily, 1e-3) * _TEST_ERROR**2 * step**2)
@@ -31,10 +31,12 @@ def price_test(row: FeatureRow, elasticity: dict[str, Any]) -> str:
     low, high = price / (1 + _TEST_STEP), price * (1 + _TEST_STEP)
     if weeks > _LONGEST_TEST:
         return (
-            f"It sells {daily:.1f} a day, so steps of {_TEST_STEP:.0%} would take {weeks} weeks to tell: "
-            "test it with larger steps, or together with products of its group"
+            f"It sells {daily:.1f} a day, too unevenly for steps of {_TEST_STEP:.0%} to tell within half a year: "
+            "a price test with larger steps, or together with products of its group, would mend it"
         )
-    return f"A price test would mend it: {low:.2f} and {high:.2f} {row['currency']} by turns, {max(4, weeks)} weeks in all"
+    return (
+        f"A price test would mend it: {low:.2f} and {high:.2f} {row['currency']} by turns, {max(4, weeks)} weeks in all"
+    )
 
 
 def _too_little(row: FeatureRow) -> str | None:
@@ -50,7 +52,9 @@ def _too_little(row: FeatureRow) -> str | None:
 def _no_effect(elasticity: dict[str, Any]) -> str | None:
     own, error = elasticity["own"], elasticity["own_error"]
     if own is not None and own - error > 0:
-        return f"it sold more at higher prices (own elasticity {own:+.1f} ± {error:.1f}), which a demand curve cannot do"
+        return (
+            f"it sold more at higher prices (own elasticity {own:+.1f} ± {error:.1f}), which a demand curve cannot do"
+        )
     mean, sd = elasticity["mean"], elasticity["sd"]
     if mean >= 0 or mean + CERTAIN * sd >= 0:
         return f"the effect of price cannot be told from none (elasticity {mean:+.1f} ± {sd:.1f})"

@@ -58,11 +58,11 @@ def bounds(row: FeatureRow) -> Bounds | str:
     )
     if max(found.floor, found.least_now) > min(found.ceiling, found.most_now):
         return (
-            f"No price recommended: {price:g} {row['currency']} is so far below the unit cost of {cost:g} that no allowed change "
-            "reaches it. Check the cost, or raise the price by hand"
+            f"No price recommended: {price:g} {row['currency']} is so far below the unit cost of {cost:g} that no "
+            "allowed change reaches it. Check the cost, or raise the price by hand"
             if found.floor_is_cost
-            else f"No price recommended: the current price {price:g} {row['currency']} lies outside the range it was sold at. "
-            "A few weeks at this price would mend it"
+            else f"No price recommended: the current price {price:g} {row['currency']} lies outside the range it was "
+            "sold at. A few weeks at this price would mend it"
         )
     return found
 

@@ -14,7 +14,8 @@ Key = tuple[str, str, str]
 """Platform, product, tier ('' when none)."""
 
 COLUMNS = (
-    "platform", "product", "tier", "sold_on", "quantity", "line_count", "unit_price", "unit_cost", "currency", "product_group", "is_holiday",
+    "platform", "product", "tier", "sold_on", "quantity", "line_count", "unit_price", "unit_cost", "currency",
+    "product_group", "is_holiday",
 )  # fmt: skip
 
 
@@ -49,9 +50,9 @@ class Panel:
     def some(self, products: NDArray[np.intp]) -> "Panel":
         """These products only."""
         return Panel(
-            [self.keys[i] for i in products], [self.groups[i] for i in products], [self.currencies[i] for i in products],
-            self.first_day, self.quantity[products], self.log_price[products], self.cost[products], self.lines[products],
-            self.open_days, self.holidays,
+            [self.keys[i] for i in products], [self.groups[i] for i in products],
+            [self.currencies[i] for i in products], self.first_day, self.quantity[products], self.log_price[products],
+            self.cost[products], self.lines[products], self.open_days, self.holidays,
         )  # fmt: skip
 
     def until(self, day: int) -> "Panel":
@@ -63,7 +64,7 @@ class Panel:
 
 
 def panel(frame: pl.DataFrame, currency: str) -> Panel | None:
-    """The panel of `features.pricing`, products in sorted order; None when no line has a quantity and a price above zero.
+    """The panel of `features.pricing`, products sorted; None when no line has a quantity and a price above zero.
 
     Refunds may make a day's net quantity negative: it counts as zero. Raises InvalidInput when a column is missing.
     """
@@ -90,7 +91,9 @@ def panel(frame: pl.DataFrame, currency: str) -> Panel | None:
 
     holidays = np.zeros(width)
     holidays[columns] = sold["is_holiday"].fill_null(False).cast(pl.Float64).to_numpy()
-    last_facts = sold.group_by("i").agg(pl.col("product_group").last(), pl.col("currency").drop_nulls().last()).sort("i")
+    last_facts = (
+        sold.group_by("i").agg(pl.col("product_group").last(), pl.col("currency").drop_nulls().last()).sort("i")
+    )
     open_days = np.zeros(width, dtype=bool)
     open_days[columns] = True
     return Panel(

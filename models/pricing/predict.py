@@ -47,7 +47,7 @@ class KeepPrice:
         return Prediction(
             subject=_subject(row), status="fallback", rung="rule", value=price, unit=row["currency"], interval=None,
             confidence_label="low", coverage=None, observations=int(row["days"]), baseline=price, contributions=(),
-            summary=f"Keep {price:g} {row['currency']}: there is no model yet that is better than leaving the price alone.",
+            summary=f"Keep {price:g} {row['currency']}: no model is better yet than leaving the price alone.",
             details=details, records=int(row["lines"]),
         )  # fmt: skip
 
@@ -58,6 +58,7 @@ class PriceModel:
     def __init__(
         self, *, elasticities: Mapping[str, Any], margins: tuple[float, float], coverage: float | None, candidate: str
     ) -> None:
+        """As `train` makes them: elasticities by `demand.as_state`, conformal margins of a week's demand."""
         self.elasticities = elasticities
         self.margins = margins
         self.coverage = coverage
@@ -96,7 +97,8 @@ class PriceModel:
             reason = allowed
         return Prediction(
             subject=_subject(row), status="refused", rung="partner", value=None, unit=row["currency"], interval=None,
-            confidence_label="low", coverage=self.coverage, observations=int(row["days"]), baseline=None, contributions=(),
+            confidence_label="low", coverage=self.coverage, observations=int(row["days"]), baseline=None,
+            contributions=(),
             summary=f"{reason}.", details=_details(row), records=int(row["lines"]),
         )  # fmt: skip
 
@@ -125,12 +127,16 @@ class PriceModel:
             observations=int(row["days"]),
             baseline=price,
             contributions=additive(value, price, steps, decimals=decimals),
-            summary=explain.summary(price, value, row["currency"], gain, (interval.low, interval.high), steps, profit=aim == "profit"),
+            summary=explain.summary(
+                price, value, row["currency"], gain, (interval.low, interval.high), steps, profit=aim == "profit"
+            ),
             details=_details(row) | self._expected(row, elasticity, allowed, value),
             records=int(row["lines"]),
         )
 
-    def _expected(self, row: FeatureRow, elasticity: dict[str, Any], allowed: optimum.Bounds, value: float) -> dict[str, Any]:
+    def _expected(
+        self, row: FeatureRow, elasticity: dict[str, Any], allowed: optimum.Bounds, value: float
+    ) -> dict[str, Any]:
         week = self._week(row, elasticity, value)
         spread = np.sqrt(elasticity["dispersion"] * week["quantity"] + (0.3 * week["quantity"]) ** 2)
         low, high = (max(0.0, week["quantity"] + margin * spread) for margin in self.margins)
@@ -161,7 +167,7 @@ class PriceModel:
         }
 
     def _week(self, row: FeatureRow, elasticity: dict[str, Any], price: float) -> dict[str, float]:
-        """Expected quantity, revenue and profit of a week at `price`: the recent level, adjusted for the prices it was sold at."""
+        """Quantity, revenue and profit expected of a week at `price`, from the recent level and its prices."""
         current, cost, slope = row["current_price"], row["unit_cost"], elasticity["mean"]
         moved = np.exp(slope * (np.array(row["recent_log_price"]) - np.log(current)))
         level = 7 * float(np.sum(row["recent_quantity"])) / max(float(moved.sum()), 1e-9)

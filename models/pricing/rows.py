@@ -1,4 +1,4 @@
-"""One feature row per active product: what it costs, sold and was sold at lately. All a prediction needs beside the model."""
+"""One feature row per active product: its cost, recent sales and prices. All a prediction needs beside the model."""
 
 from datetime import UTC, datetime, time, timedelta
 from typing import Any
@@ -16,7 +16,7 @@ from models.pricing.panel import Panel, panel
 Floats = NDArray[np.float64]
 
 ACTIVE_DAYS = 28
-CURRENT_DAYS = 14
+CURRENT_DAYS = 7
 _SAME_PRICE = 0.01
 """Paid prices within a per cent are one price: a day's price is an average over lines."""
 
@@ -59,13 +59,14 @@ def _row(found: Panel, i: int) -> FeatureRow:
 
 
 def _current(found: Panel, i: int) -> float:
-    """The price at which the median unit was sold in the last 14 days up to the last sale: a price somebody paid."""
+    """The price of the median day among the week up to the last sale: a price somebody paid.
+
+    By day, not by unit: units pile up on promotion days, whose price may be gone by now.
+    """
     last = int(np.flatnonzero(found.quantity[i] > 0)[-1])
     window = slice(max(0, last - CURRENT_DAYS + 1), last + 1)
-    quantity, price = found.quantity[i, window], np.exp(found.log_price[i, window])
-    order = np.argsort(np.where(quantity > 0, price, np.inf), kind="stable")
-    half = np.searchsorted(np.cumsum(quantity[order]), quantity.sum() / 2)
-    return float(price[order][half])
+    prices = np.exp(found.log_price[i, window])[found.quantity[i, window] > 0]
+    return float(np.quantile(prices, 0.5, method="higher"))
 
 
 def _history(log_price: Floats, days: NDArray[np.intp]) -> dict[str, Any]:

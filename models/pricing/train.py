@@ -1,4 +1,4 @@
-"""Training: forecasts of demand at the price then taken compared on the last weeks, then elasticities from everything."""
+"""Training: demand forecasts at the price then taken compared on the last weeks, then elasticities from everything."""
 
 import hashlib
 from dataclasses import dataclass
@@ -71,7 +71,9 @@ def train(training: pl.DataFrame, config: TrainConfig, context: Context) -> Trai
         training = training.filter(pl.col("sold_on") > pl.col("sold_on").max() - timedelta(days=config.window_days))
     found = panel(training, context.currency)
     if found is None or found.quantity.shape[1] < 2 * FOLDS * FOLD_DAYS:
-        raise NotReady(f"pricing of {context.partner} is not ready: the window leaves less than {2 * FOLDS} weeks of sales")
+        raise NotReady(
+            f"pricing of {context.partner} is not ready: the window leaves less than {2 * FOLDS} weeks of sales"
+        )
     digest = _digest(training)
     folds = {name: [] for name in candidates}  # type: dict[str, list[Fold]]
     for number in range(FOLDS):
@@ -87,7 +89,9 @@ def train(training: pl.DataFrame, config: TrainConfig, context: Context) -> Trai
             chosen=chosen.candidate,
             scores=scores,
             observations=sum(len(fold.actual) for fold in folds[chosen.candidate]),
-            plot_png=plot.demand_png({name: (_joined(f, "actual"), _joined(f, "forecast")) for name, f in folds.items()}),
+            plot_png=plot.demand_png(
+                {name: (_joined(f, "actual"), _joined(f, "forecast")) for name, f in folds.items()}
+            ),
             split=f"{digest}:last {FOLDS} weeks one by one",
             level=LEVEL,
         ),

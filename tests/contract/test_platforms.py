@@ -1,8 +1,10 @@
 """One suite over every platform of the registry, against the sandbox over real HTTP."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
@@ -18,7 +20,9 @@ from integrator.contracts.errors import (
 from integrator.contracts.records import KINDS
 from integrator.platforms.base import Cursor, Page
 from integrator.platforms.registry import PLATFORMS, platform
-from tests.contract.conftest import LiveSandbox
+
+if TYPE_CHECKING:
+    from tests.contract.conftest import LiveSandbox
 
 NAMES = [spec.name for spec in PLATFORMS]
 MAIN_KIND = {"pretix": "event", "hubspot": "contact", "shopify": "sale"}
@@ -263,7 +267,7 @@ def test_hubspot_limits_are_ridden_out_over_real_time(sandbox: LiveSandbox) -> N
     pages = platform("hubspot").pull(
         "contact", settings, credentials, None, clock=sandbox.clock, http=HttpPolicy(backoff=0.2)
     )
-    assert len({record["native_id"] for record in records(list(pages))}) > 500
+    assert len({record["native_id"] for record in records(list(pages))}) > 400
 
 
 def test_hubspot_conversion_is_known_only_from_its_own_time(sandbox: LiveSandbox) -> None:
@@ -303,7 +307,7 @@ def test_shopify_pages_and_bulk_tell_the_same(sandbox: LiveSandbox, monkeypatch:
     bulk = records(pull(sandbox, "shopify"))
     since = (sandbox.clock() - timedelta(days=3)).isoformat()
     paged = records(pull(sandbox, "shopify", {"since": since}))
-    recent = [record for record in bulk if record["updated_at"] >= since[:10]]
+    recent = [record for record in bulk if record["updated_at"] >= since]
     assert versions(paged) == versions(recent)
     assert len(paged) > 20
 
@@ -314,10 +318,11 @@ def test_shopify_throttling_waits_for_points(sandbox: LiveSandbox) -> None:
     since = {"since": (sandbox.clock() - timedelta(days=3)).isoformat()}
     calm = records(pull(sandbox, "shopify", since))
     sandbox.slept.clear()
-    ticks = iter(range(1, 1_000_000))
-    sandbox.state.shopify_bucket = Bucket(1000.0, 40.0, lambda: float(next(ticks)))
+    # Time passes only while the client waits: it must wait just long enough for the points it lacks.
+    sandbox.state.shopify_bucket = Bucket(1000.0, 1000.0, lambda: sum(sandbox.slept))
     assert versions(records(pull(sandbox, "shopify", since))) == versions(calm)
     assert sandbox.slept
+    assert sum(sandbox.slept) < 5
     sandbox.state.shopify_bucket = Bucket(1000.0, 0.001, lambda: 0.0)
     sandbox.state.shopify_bucket.take(500)
     with pytest.raises(RateLimited):

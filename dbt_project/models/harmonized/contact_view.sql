@@ -18,7 +18,7 @@ select
 
     -- how it came about
     records.record_count,
-    records.platforms,
+    records.platform_count,
     records.is_pooling_allowed
 from {{ ref('identity') }} as persons
 cross join lateral (
@@ -32,7 +32,7 @@ cross join lateral (
         {{ last_value_by('contacts.country', 'contacts.valid_from') }} as country,
         array_agg(contacts.attributes order by contacts.valid_from, contacts.version_id) as attribute_maps,
         count(*) as record_count,
-        array_agg(distinct contacts.platform) as platforms,
+        count(distinct contacts.platform) as platform_count,
         bool_or(consents.is_pooling_allowed)
         and not bool_or(coalesce(consents.consent_pooling, '') = 'denied') as is_pooling_allowed,
         bool_or(consents.is_processing_allowed)

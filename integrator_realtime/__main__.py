@@ -1,0 +1,43 @@
+"""`python -m integrator_realtime --home … --port N`: serves on loopback until it is told to stop."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from integrator.contracts.errors import IntegratorError
+from integrator.embedded.endpoints import HOST, Endpoints, free_port
+from integrator.settings import load_settings
+from integrator.steps.services import open_services
+
+
+def main() -> int:
+    """Parse the arguments, open storage, serve; the exit code."""
+    import uvicorn
+
+    from integrator_realtime.app import create_app
+
+    parser = argparse.ArgumentParser(prog="integrator_realtime", description="The realtime API, on loopback.")
+    parser.add_argument("--home", type=Path, help="as INTEGRATOR_HOME")
+    parser.add_argument("--port", type=int, help="the next free one is taken if it is in use (default: Settings)")
+    parser.add_argument("--public-url", help="the address it is known by outside: the issuer of tokens")
+    parser.add_argument("--no-webhooks", action="store_true", help="leave the outbox to another process")
+    arguments = parser.parse_args()
+    try:
+        settings = load_settings()
+        if arguments.home is not None:
+            settings = settings.model_copy(update={"home": arguments.home})
+        services = open_services(settings)
+        port = free_port(settings.realtime_port if arguments.port is None else arguments.port)
+    except IntegratorError as error:
+        print(f"integrator_realtime: {error}", file=sys.stderr)
+        return error.exit_code
+    url = f"http://{HOST}:{port}"
+    app = create_app(services, issuer=arguments.public_url or url, deliver=not arguments.no_webhooks)
+    Endpoints(settings.root).put("realtime", url=url)
+    uvicorn.run(app, host=HOST, port=port, log_level="warning", access_log=False, server_header=False)
+    services.database.close()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,52 @@
+"""The application: everything the service needs, put together by one function."""
+
+import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+
+from integrator.steps.deliver import keep_delivering
+from integrator.steps.services import Services
+from integrator_realtime import problems
+from integrator_realtime.gateway import Gateway
+from integrator_realtime.metrics import Metrics
+from integrator_realtime.middleware import Observed
+from integrator_realtime.request_log import RequestLog
+from integrator_realtime.routes import about, insights, oauth
+
+
+def create_app(services: Services, *, issuer: str = "http://127.0.0.1", deliver: bool = False) -> FastAPI:
+    """The service over open storage.
+
+    `issuer` is the address it is known by outside; it stands in every token. With `deliver` it sends webhooks too.
+    """
+    metrics = Metrics()
+    log = RequestLog(services.database, metrics)
+    gateway = Gateway(services, issuer.rstrip("/"))
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        await gateway.open()
+        log.start()
+        stop = threading.Event()
+        sender = threading.Thread(target=keep_delivering, args=(services, stop), name="webhooks", daemon=True)
+        if deliver:
+            sender.start()
+        yield
+        stop.set()
+        if deliver:
+            sender.join(timeout=20)
+        log.close()
+        await gateway.close()
+
+    app = FastAPI(
+        title="Integrator realtime API", version="1", lifespan=lifespan, docs_url=None, redoc_url=None,
+        description="Insights where a partner's own users work. Errors are RFC 9457 problem documents.",
+    )  # fmt: skip
+    problems.install(app)
+    app.include_router(insights.router(gateway, metrics))
+    app.include_router(oauth.router(gateway))
+    app.include_router(about.router(gateway, metrics))
+    app.add_middleware(Observed, metrics=metrics, log=log, clock=services.clock)
+    return app

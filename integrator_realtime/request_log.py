@@ -1,0 +1,63 @@
+"""`ops.request_log`, written behind the requests' back: a queue and a thread that empties it twice a second."""
+
+import logging
+import queue
+import threading
+from itertools import groupby
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from integrator.contracts.errors import IntegratorError
+from integrator.storage.database import Database
+from integrator.storage.request_log import RequestEntry, append
+from integrator_realtime.metrics import Metrics
+
+log = logging.getLogger(__name__)
+
+FLUSH_SECONDS = 0.5
+HELD = 20_000
+
+
+class RequestLog:
+    """`put` never waits; what finds no room is counted and lost."""
+
+    def __init__(self, database: Database, metrics: Metrics) -> None:
+        self._database, self._metrics = database, metrics
+        self._queue: queue.Queue[RequestEntry] = queue.Queue(HELD)
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="request-log", daemon=True)
+
+    def start(self) -> None:
+        """Begin writing."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Write what is left and end."""
+        self._stop.set()
+        self._thread.join(timeout=10)
+
+    def put(self, entry: RequestEntry) -> None:
+        """Hand over one entry."""
+        try:
+            self._queue.put_nowait(entry)
+        except queue.Full:
+            self._metrics.add("integrator_request_log_dropped_total")
+
+    def _run(self) -> None:
+        while not self._stop.wait(FLUSH_SECONDS):
+            self._flush()
+        self._flush()
+
+    def _flush(self) -> None:
+        entries = []
+        while not self._queue.empty():
+            entries.append(self._queue.get_nowait())
+        entries.sort(key=lambda entry: entry.partner)
+        for partner, group in groupby(entries, key=lambda entry: entry.partner):
+            mine = list(group)
+            try:
+                with self._database.partner(partner) as connection:
+                    append(connection, partner, mine)
+            except (IntegratorError, SQLAlchemyError) as error:
+                self._metrics.add("integrator_request_log_dropped_total", len(mine))
+                log.warning("%d request log entries of %s lost: %s", len(mine), partner, type(error).__name__)

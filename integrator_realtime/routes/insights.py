@@ -1,0 +1,147 @@
+"""Insights: one by its subject, as exact bytes; pages of what is new; the versions of one."""
+
+import json
+from datetime import UTC, datetime
+from typing import Annotated
+from urllib.parse import unquote
+
+from fastapi import APIRouter, Query, Request
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import Response
+
+from integrator.contracts.errors import Conflict, NotFound, invalid
+from integrator.contracts.insight import USE_CASES, rfc3339
+from integrator.storage import insights
+from integrator.storage.cache import Cached
+from integrator.storage.insights import Served
+from integrator_realtime.gateway import Gateway
+from integrator_realtime.metrics import Metrics
+
+SCOPE = "insights:read"
+PREFIX = b"/v1/insights/"
+LARGEST_PAGE = 1000
+
+
+def router(gateway: Gateway, metrics: Metrics) -> APIRouter:
+    """`/v1/insights`."""
+    routes = APIRouter(prefix="/v1/insights", tags=["insights"])
+    clock, database = gateway.services.clock, gateway.services.database
+
+    @routes.get("")
+    async def page(
+        request: Request,
+        use_case: Annotated[str | None, Query(description="One use case; all unless said.")] = None,
+        since: Annotated[int, Query(ge=0, description="Only what was published after this `published_seq`.")] = 0,
+        cursor: Annotated[int | None, Query(ge=0, description="`next` of the page before.")] = None,
+        limit: Annotated[int, Query(ge=1, le=LARGEST_PAGE)] = 100,
+    ) -> Response:
+        """Current insights, oldest publication first; `next` is null on the last page, `last` is for `since`."""
+        access = await gateway.allowed(request, SCOPE)
+        if use_case is not None:
+            _require_use_case(use_case)
+        after = since if cursor is None else cursor
+
+        def read() -> list[Served]:
+            with database.partner(access.partner) as connection:
+                return insights.page(connection, access.partner, use_case=use_case, after=after, limit=limit + 1)
+
+        found = await run_in_threadpool(read)
+        shown = found[:limit]
+        last = shown[-1].published_seq if shown else after
+        metrics.add("integrator_insights_served_total", len(shown), use_case=use_case or "all", source="database")
+        items = ",".join(_item(served, clock()) for served in shown)
+        following = last if len(found) > limit else "null"
+        return _json(f'{{"insights":[{items}],"last":{last},"next":{following}}}'.encode())
+
+    @routes.get("/{use_case}/{subject_id:path}")
+    async def one(
+        request: Request,
+        use_case: str,
+        subject_id: str,
+        platform: Annotated[str | None, Query(description="Where several platforms share the id.")] = None,
+        kind: Annotated[str | None, Query(description="Where several kinds of subject share the id.")] = None,
+    ) -> Response:
+        """The insight of a subject (id percent-encoded), the bytes of every channel; `…/history`: all versions."""
+        access = gateway.access(request, SCOPE)
+        _require_use_case(use_case)
+        subject, wants_history = _subject(request, subject_id)
+        found, origin = await gateway.lookup(access, use_case, subject)
+        entry = _chosen(found, subject, platform, kind)
+        if wants_history:
+            return await run_in_threadpool(_history, gateway, access.partner, entry.insight_id, clock())
+        headers = _freshness(entry, clock())
+        if headers["ETag"] in _named(request.headers.get("if-none-match")):
+            metrics.add("integrator_insights_served_total", use_case=use_case, source="not_modified")
+            return Response(status_code=304, headers=headers)
+        metrics.add("integrator_insights_served_total", use_case=use_case, source=origin)
+        return _json(entry.document, headers)
+
+    return routes
+
+
+def _require_use_case(name: str) -> None:
+    if name not in USE_CASES:
+        raise NotFound(f"use case {name!r} is not known; there are: {', '.join(USE_CASES)}")
+
+
+def _subject(request: Request, decoded: str) -> tuple[str, bool]:
+    """The native id, and whether its history is asked for.
+
+    Read from the raw path: there, a slash inside an id (`product%2Ftier`) differs from one before `history`.
+    """
+    raw: bytes = request.scope.get("raw_path") or decoded.encode()
+    rest = raw.split(b"?")[0].partition(PREFIX)[2].partition(b"/")[2] or decoded.encode()
+    subject, slash, last = rest.rpartition(b"/")
+    wants_history = bool(slash) and last == b"history"
+    return unquote((subject if wants_history else rest).decode("ascii", "replace")), wants_history
+
+
+def _chosen(found: list[Cached], subject: str, platform: str | None, kind: str | None) -> Cached:
+    matching = [e for e in found if platform in (None, e.platform) and kind in (None, e.kind)]
+    if not matching:
+        raise NotFound(f"there is no insight about {subject!r}")
+    if len(matching) > 1:
+        platforms = sorted({entry.platform for entry in matching})
+        if len(platforms) > 1:
+            raise Conflict(f"{subject!r} exists on several platforms; say ?platform= one of: {', '.join(platforms)}")
+        kinds = sorted(entry.kind for entry in matching)
+        raise Conflict(f"{subject!r} names several subjects; say ?kind= one of: {', '.join(kinds)}")
+    return matching[0]
+
+
+def _named(header: str | None) -> set[str]:
+    return {tag.strip().removeprefix("W/") for tag in header.split(",")} if header else set()
+
+
+def _freshness(entry: Cached, now: datetime) -> dict[str, str]:
+    return {
+        "ETag": f'"{entry.insight_id}-{entry.insight_version}"',
+        "Insight-Checked-At": rfc3339(entry.checked_at),
+        "Insight-Stale-After": rfc3339(entry.stale_after),
+        "Insight-Stale": "true" if now > entry.stale_after else "false",
+        "Cache-Control": "private, no-cache",
+        "Vary": "Authorization",
+    }
+
+
+def _item(served: Served, now: datetime) -> str:
+    """One entry of a page: freshness beside the document, which keeps its bytes."""
+    facts = {
+        "published_seq": served.published_seq,
+        "checked_at": rfc3339(served.checked_at),
+        "stale_after": rfc3339(served.stale_after),
+        "stale": now.astimezone(UTC) > served.stale_after,
+    }
+    return f'{json.dumps(facts)[:-1]}, "document":{served.document}}}'
+
+
+def _history(gateway: Gateway, partner: str, insight_id: str, now: datetime) -> Response:
+    with gateway.services.database.partner(partner) as connection:
+        versions = insights.history(connection, partner, insight_id)
+    if not versions:
+        raise invalid("insight", insight_id, "one that was published")
+    return _json(f'{{"versions":[{",".join(_item(version, now) for version in versions)}]}}'.encode())
+
+
+def _json(body: bytes, headers: dict[str, str] | None = None) -> Response:
+    return Response(body, headers=headers, media_type="application/json")

@@ -1,0 +1,318 @@
+"""Lead score on simulated leads whose chances are known: learning, leaks, calibration, reasons, bad input."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+from integrator.contracts.errors import Defect, InvalidInput, NotReady
+from models.base import Context, FeatureRow, FittedModel, Prediction, TrainConfig, Trained
+from models.lead_score import attributes, calibration, leak, scorecard
+from models.lead_score.predict import LeadModel
+from models.lead_score.rates import BaseRate
+from models.lead_score.spec import USE_CASE
+from models.lead_score.train import Labelled, labelled, split
+from models.rounding import sums
+
+CONTEXT = Context(
+    partner="travel", timezone="UTC", currency="USD", region="US", as_of=datetime(2026, 3, 1, tzinfo=UTC)
+)
+FIRST = datetime(2025, 3, 1, tzinfo=UTC)
+
+
+def leads(count: int = 2400, moments: int = 10, *, seed: int = 3, **overrides: Any) -> pl.DataFrame:
+    """Snapshots every 30 days; `plan`, `visits`, `stage` and the date `wanted_on` carry the chance, the rest is noise."""
+    rng = np.random.default_rng(seed)
+    records = []
+    for i in range(count):
+        as_of = FIRST + timedelta(days=30 * (i % moments))
+        visits, plan = int(rng.poisson(4)), str(rng.choice(["pro", "basic", "free"]))
+        stage, ahead = str(rng.choice(["lead", "opportunity"], p=[0.8, 0.2])), int(rng.integers(1, 60))
+        z = -2.6 + 0.25 * visits + {"pro": 0.8, "basic": 0.0, "free": -0.8}[plan] + (stage == "opportunity") - ahead / 60
+        converted = bool(rng.random() < 1 / (1 + np.exp(-z)))
+        own: dict[str, Any] = {
+            "plan": plan,
+            "visits": visits,
+            "wanted_on": (as_of + timedelta(days=ahead)).date().isoformat(),
+            "is_mobile": bool(rng.random() < 0.5),
+            "empty": None,
+            "token": f"t{i}x{rng.integers(1_000_000)}",
+        }
+        for name, make in overrides.items():
+            own[name] = make(i, converted, rng)
+        created = as_of - timedelta(days=int(rng.integers(0, 29)), hours=3)
+        records.append(
+            {
+                "partner": "travel", "platform": "hubspot", "contact_id": f"c{i}", "person_id": f"p{i}", "as_of": as_of,
+                "created_at": created, "created_weekday": created.isoweekday(), "created_hour": created.hour,
+                "age_days": (as_of - created).days, "stage": stage, "source": str(rng.choice(["web", "fair"])),
+                "country": None, "purchases": int(rng.poisson(0.3)), "spent": 0.0, "attributes": json.dumps(own),
+                "horizon_days": 30, "converted": converted,
+            }
+        )  # fmt: skip
+    return pl.DataFrame(records, infer_schema_length=None).with_columns(pl.col("country").cast(pl.String))
+
+
+@pytest.fixture(scope="module")
+def frame() -> pl.DataFrame:
+    return leads()
+
+
+@pytest.fixture(scope="module")
+def trained(frame: pl.DataFrame) -> Trained:
+    return USE_CASE.train(frame, TrainConfig(candidates=("logistic",)), CONTEXT)
+
+
+@pytest.fixture(scope="module")
+def boosted(frame: pl.DataFrame) -> Trained:
+    return USE_CASE.train(frame, TrainConfig(candidates=("additive_boosting",)), CONTEXT)
+
+
+@pytest.fixture(scope="module")
+def rows(frame: pl.DataFrame) -> list[FeatureRow]:
+    return USE_CASE.rows(frame.filter(pl.col("as_of") == frame["as_of"].max()), CONTEXT)
+
+
+def only(model: FittedModel, row: FeatureRow) -> Prediction:
+    return model.predict([row])[0]
+
+
+@pytest.mark.parametrize("which", ["trained", "boosted"])
+def test_candidates_beat_the_base_rate(which: str, request: pytest.FixtureRequest) -> None:
+    backtest = request.getfixturevalue(which).backtest
+    score = backtest.score(backtest.chosen)
+    assert not score.is_rule and score.metrics["log_loss"] < backtest.rule.metrics["log_loss"]
+    assert score.metrics["auc"] > 0.68 and score.metrics["ece"] < 0.06 and score.metrics["lift_top_fifth"] > 1.5
+    assert score.coverage is not None and 0.6 <= score.coverage <= 1.0
+    assert backtest.plot_png is not None and backtest.plot_png.startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("which", ["trained", "boosted"])
+def test_explanations_sum_and_numbers_are_in_range(
+    which: str, rows: list[FeatureRow], request: pytest.FixtureRequest
+) -> None:
+    for prediction in request.getfixturevalue(which).model.predict(rows):
+        assert prediction.value is not None and prediction.baseline is not None and prediction.interval is not None
+        assert sums(prediction.value, prediction.baseline, prediction.contributions, decimals=4)
+        assert 0 <= prediction.interval.low <= prediction.value <= prediction.interval.high <= 1
+        details = prediction.details
+        assert 1 <= details["score"] <= 99 and details["grade"] in "ABCD"
+        assert 1 <= details["rank"] <= details["ranked_among"]
+        assert details["horizon_days"] == 30 and details["trend"] == "not_enough_information"
+        named = [part for part in prediction.contributions if part.factor != "other"]
+        assert len([part for part in named if part.effect > 0]) <= 5
+        assert len([part for part in named if part.effect < 0]) <= 5
+        assert all(part.actionable == (part.factor in ("stage", "purchases")) for part in named)
+
+
+@pytest.mark.parametrize("which", ["trained", "boosted"])
+def test_a_stored_row_reproduces_exactly_alone(
+    which: str, rows: list[FeatureRow], request: pytest.FixtureRequest
+) -> None:
+    model = request.getfixturevalue(which).model
+    again = USE_CASE.restore(model.state())
+    together = model.predict(rows)
+    for i in (0, 5, 17):
+        assert only(again, json.loads(json.dumps(rows[i]))) == together[i]
+
+
+def test_training_twice_gives_the_same(frame: pl.DataFrame, trained: Trained, rows: list[FeatureRow]) -> None:
+    again = USE_CASE.train(frame.reverse(), TrainConfig(candidates=("logistic",)), CONTEXT)
+    assert again.data_hash == trained.data_hash and again.backtest.scores == trained.backtest.scores
+    assert again.model.predict(rows[:20]) == trained.model.predict(rows[:20])
+
+
+def test_rank_score_and_grade_agree(trained: Trained, rows: list[FeatureRow]) -> None:
+    found = sorted(trained.model.predict(rows), key=lambda prediction: -(prediction.value or 0))
+    ranks = [prediction.details["rank"] for prediction in found]
+    scores = [prediction.details["score"] for prediction in found]
+    grades = [prediction.details["grade"] for prediction in found]
+    assert ranks == sorted(ranks) and scores == sorted(scores, reverse=True) and grades == sorted(grades)
+
+
+def test_what_would_change_it_is_the_stage(trained: Trained, rows: list[FeatureRow]) -> None:
+    row = next(row for row in rows if row["stage"] == "lead")
+    steps = only(trained.model, row).details["what_would_change_it"]
+    assert steps[0]["factor"] == "stage" and steps[0]["label"] == "Stage: opportunity" and steps[0]["effect"] > 0
+
+
+def test_the_trend_needs_an_earlier_probability(trained: Trained, rows: list[FeatureRow]) -> None:
+    value = only(trained.model, rows[0]).value or 0.0
+    for earlier, trend in ((value / 2, "improving"), (value, "steady"), (value * 2, "declining")):
+        assert only(trained.model, rows[0] | {"earlier_probability": earlier}).details["trend"] == trend
+
+
+def test_attributes_are_typed_and_the_useless_are_dropped_with_a_reason(trained: Trained) -> None:
+    assert isinstance(trained.model, LeadModel)
+    kinds = {column["owner"]: column["kind"] for column in trained.model.encoder["columns"]}
+    assert kinds["visits"] == kinds["is_mobile"] == "number"
+    assert kinds["wanted_on"] == "date" and kinds["plan"] == "category"
+    assert "nearly every value is different" in trained.dropped["token"]
+
+
+def test_a_field_known_only_afterwards_is_dropped_and_reported() -> None:
+    frame = leads(
+        1500,
+        deal_size=lambda i, converted, rng: float(rng.integers(100, 900)) if converted else None,
+        closing_note=lambda i, converted, rng: ("signed" if converted else "open") if rng.random() < 0.99 else "?",
+    )
+    found = USE_CASE.train(frame, TrainConfig(candidates=("logistic",)), CONTEXT)
+    assert "converted" in found.dropped["deal_size"] or "outcome" in found.dropped["deal_size"]
+    assert "outcome" in found.dropped["closing_note"]
+    assert found.backtest.score("logistic").metrics["auc"] < 0.9
+
+
+def test_excluded_attributes_stay_out(frame: pl.DataFrame) -> None:
+    found = USE_CASE.train(frame, TrainConfig(candidates=("logistic",), excluded_attributes=("plan",)), CONTEXT)
+    assert "excluded" in found.dropped["plan"]
+
+
+def test_unseen_missing_and_infinite_values_still_get_a_score(boosted: Trained, rows: list[FeatureRow]) -> None:
+    odd = [
+        rows[0] | {"attributes": {}},
+        rows[0] | {"attributes": {"plan": "never seen", "visits": float("inf"), "new": 1, "wanted_on": "soon"}},
+        rows[0] | {"stage": None, "source": None, "age_days": None, "purchases": None},
+    ]
+    for prediction in boosted.model.predict(odd):
+        assert prediction.value is not None and 0 < prediction.value < 1
+    assert boosted.model.predict([]) == []
+
+
+def test_test_labels_lie_after_all_training_labels_and_persons_stay_apart(frame: pl.DataFrame) -> None:
+    shared = frame.with_columns(person_id=pl.lit("p") + (pl.int_range(pl.len()) % 1900).cast(pl.String))
+    data, _ = labelled(shared, TrainConfig())
+    train_part, test_part = split(data)
+    assert train_part.moments.max() + data.horizon_seconds <= test_part.moments.min()
+    assert not set(train_part.persons) & set(test_part.persons)
+
+
+def test_category_rates_are_learned_from_other_persons() -> None:
+    rng = np.random.default_rng(0)
+    rows = [row_of({"shop": f"s{i % 40}"}) for i in range(400)]
+    outcome = (rng.random(400) < 0.3).astype(float)
+    encoder, matrix, _ = attributes.fit(rows, outcome, np.arange(400), (), 1)
+    column = [c["owner"] for c in encoder["columns"]].index("shop")
+    # Noise in, noise out: what a row's own outcome adds must not show.
+    assert abs(np.corrcoef(matrix[:, column], outcome)[0, 1]) < 0.15
+    assert attributes.transform(encoder, [row_of({"shop": "unseen"})])[0, column] == encoder["columns"][column]["rare"]
+
+
+def row_of(own: dict[str, Any]) -> FeatureRow:
+    return {"as_of": "2026-01-01T00:00:00+00:00", "attributes": own, "age_days": 3}
+
+
+@pytest.mark.parametrize(
+    ("values", "kind"),
+    [
+        (["1", "2.5", "3"], "number"),
+        (["true", "false"], "number"),
+        (["2026-01-01", "2026-01-02T10:00:00Z"], "date"),
+        (["a", "b", "a"], "category"),
+        ([None, None], "none"),
+        (["x", "x"], "none"),
+    ],
+)
+def test_types_are_inferred(values: list[str | None], kind: str) -> None:
+    assert attributes.infer(pl.Series(values, dtype=pl.String))[0] == kind
+
+
+def test_additive_boosting_effects_are_exact() -> None:
+    rng = np.random.default_rng(5)
+    matrix = rng.standard_normal((1500, 3))
+    matrix[::7, 1] = np.nan
+    outcome = (rng.random(1500) < 1 / (1 + np.exp(-matrix[:, 0]))).astype(float)
+    card = scorecard.fit_boosting(matrix, outcome, 1)
+    found = scorecard.effects(card, matrix)
+    assert np.abs(found.mean(axis=0)).max() < 1e-9
+    one = matrix[:1].copy()
+    one[0, 0] = 3.0
+    moved = scorecard.effects(card, one)
+    assert moved[0, 0] != found[0, 0] and np.array_equal(moved[0, 1:], found[0, 1:])
+
+
+def test_calibration_repairs_overconfidence_and_its_intervals_cover() -> None:
+    rng = np.random.default_rng(2)
+    z = rng.normal(-2, 1, 8000)
+    outcome = (rng.random(8000) < calibration.sigmoid(z)).astype(float)
+    persons = np.arange(8000)
+    learned = calibration.fit(3 * z[:4000], outcome[:4000], persons[:4000], 0.0)
+    probability = calibration.apply(learned, 3 * z[4000:])
+    assert abs(probability.mean() - outcome[4000:].mean()) < 0.02
+    assert 0.65 <= calibration.coverage(learned, probability, outcome[4000:], persons[4000:]) <= 0.92
+
+
+def test_drift_is_zero_without_and_positive_with_a_moving_rate() -> None:
+    rng = np.random.default_rng(4)
+    moments, persons = np.arange(5000), np.arange(5000)
+    steady = (rng.random(5000) < 0.1).astype(float)
+    moving = (rng.random(5000) < np.where(moments // 1000 % 2, 0.05, 0.2)).astype(float)
+    assert calibration.drift(steady, moments, persons) < 0.1 < calibration.drift(moving, moments, persons)
+
+
+def test_a_leak_check_lets_an_honest_strong_field_pass() -> None:
+    rng = np.random.default_rng(6)
+    outcome = (rng.random(3000) < 0.2).astype(float)
+    strong = outcome * 2 + rng.standard_normal(3000)
+    drop, suspects = leak.find([{"owner": "strong", "kind": "number"}], strong[:, None], outcome)
+    assert drop == {} and suspects["strong"] > 0.85
+
+
+def test_the_rule_uses_the_recent_rate_a_row_carries(frame: pl.DataFrame) -> None:
+    rows = USE_CASE.rows(frame.head(5), CONTEXT, history=frame)
+    prediction = only(USE_CASE.rule(), json.loads(json.dumps(rows[0])))
+    assert (prediction.status, prediction.rung) == ("fallback", "rule")
+    assert prediction.value is not None and prediction.baseline is not None and prediction.interval is not None
+    assert sums(prediction.value, prediction.baseline, prediction.contributions, decimals=4)
+    assert prediction.interval.low < prediction.value < prediction.interval.high
+
+
+def test_the_rule_refuses_without_any_rate(rows: list[FeatureRow]) -> None:
+    prediction = only(USE_CASE.rule(), rows[0])
+    assert (prediction.status, prediction.value, prediction.contributions) == ("refused", None, ())
+    assert "0 leads" in prediction.summary
+
+
+def test_the_rule_survives_its_state() -> None:
+    rates = {"leads": 400, "conversions": 40, "by_source": {"web": [250, 30]}}
+    row = row_of({}) | {"contact_id": "c", "platform": "hubspot", "horizon_days": 30, "source": "web"}
+    prediction = only(USE_CASE.restore(BaseRate(rates).state()), row)
+    assert (prediction.value, prediction.baseline) == (0.12, 0.1)
+    assert prediction.contributions[0].label == "Source: web"
+
+
+def test_too_little_is_not_ready_with_the_counts() -> None:
+    short = leads(200, 2)
+    ready = USE_CASE.readiness(short, CONTEXT)
+    assert not ready.ready and ready.rung == "rule"
+    with pytest.raises(NotReady, match=r"of 120 conversions.*200 of 500 labelled snapshots.*days of history"):
+        USE_CASE.train(short, TrainConfig(), CONTEXT)
+    assert USE_CASE.readiness(short.clear(), CONTEXT).rung == "none"
+
+
+def test_a_single_class_is_not_ready(frame: pl.DataFrame) -> None:
+    with pytest.raises(NotReady):
+        USE_CASE.train(frame.with_columns(converted=pl.lit(False)), TrainConfig(), CONTEXT)
+    with pytest.raises(NotReady, match="of each outcome"):
+        USE_CASE.train(frame.with_columns(converted=pl.lit(True)), TrainConfig(), CONTEXT)
+
+
+def test_bad_settings_and_frames_name_what_is_allowed(frame: pl.DataFrame) -> None:
+    with pytest.raises(InvalidInput, match=r"magic.*additive_boosting"):
+        USE_CASE.train(frame, TrainConfig(candidates=("magic",)), CONTEXT)
+    with pytest.raises(InvalidInput, match="horizon_days 7"):
+        USE_CASE.train(frame, TrainConfig(horizon_days=7), CONTEXT)
+    with pytest.raises(InvalidInput, match="age_days"):
+        USE_CASE.rows(frame.drop("age_days"), CONTEXT)
+    with pytest.raises(Defect, match="state_version 99"):
+        USE_CASE.restore({"state_version": 99})
+
+
+def test_labelled_keeps_rows_and_outcomes_together(frame: pl.DataFrame) -> None:
+    data, digest = labelled(frame.sample(fraction=1, shuffle=True, seed=2), TrainConfig(window_days=100))
+    by_contact = dict(frame.select("contact_id", "converted").iter_rows())
+    assert isinstance(data, Labelled) and len(digest) == 64
+    assert all(by_contact[row["contact_id"]] == bool(y) for row, y in zip(data.rows, data.outcome, strict=True))
+    assert len({row["as_of"] for row in data.rows}) == 4

@@ -1,0 +1,267 @@
+"""Pricing on simulated shops whose demand curve is known: what is found, recommended, refused, and reproduced."""
+
+import json
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+from integrator.contracts.errors import Defect, InvalidInput, NotReady
+from models.base import Context, FeatureRow, FittedModel, Prediction, TrainConfig, Trained
+from models.pricing import demand, identify, optimum
+from models.pricing.currency import digits
+from models.pricing.panel import panel
+from models.pricing.predict import KeepPrice, PriceModel
+from models.pricing.spec import USE_CASE
+from models.pricing.train import elasticities
+from models.rounding import sums
+
+CONTEXT = Context(
+    partner="shop", timezone="Asia/Taipei", currency="TWD", region="TW", as_of=datetime(2026, 3, 1, tzinfo=UTC)
+)
+START = date(2025, 11, 3)
+
+
+def shop(
+    products: int = 12, days: int = 112, *, elasticity: float = -3.0, cost: float | None = 60.0, seed: int = 7
+) -> pl.DataFrame:
+    """Products at about 100, a promotion or a price change every week, Poisson demand with busier weekends."""
+    rng = np.random.default_rng(seed)
+    records: list[dict[str, Any]] = []
+    for product in range(products):
+        own = elasticity + 0.3 * rng.standard_normal()
+        for day in range(days):
+            on = START + timedelta(days=day)
+            price = [100.0, 90.0, 110.0, 80.0, 100.0, 95.0][(day // 7 + product) % 6]
+            mean = 12 * (price / 100) ** own * (1.4 if on.weekday() >= 5 else 1.0)
+            quantity = int(rng.poisson(mean))
+            if quantity:
+                records.append(line(f"p{product:02d}", on, quantity, price, cost, group=f"g{product % 3}"))
+    return pl.DataFrame(records, schema=SCHEMA)
+
+
+SCHEMA: dict[str, Any] = {
+    "partner": pl.String, "platform": pl.String, "product": pl.String, "tier": pl.String, "sold_on": pl.Date,
+    "quantity": pl.Int64, "line_count": pl.Int64, "unit_price": pl.Decimal(18, 6), "unit_cost": pl.Decimal(18, 6),
+    "currency": pl.String, "product_group": pl.String, "is_holiday": pl.Boolean,
+}  # fmt: skip
+
+
+def line(
+    product: str, on: date, quantity: int, price: float, cost: float | None, *, group: str | None = None, tier: str = ""
+) -> dict[str, Any]:
+    return {
+        "partner": "shop", "platform": "shopify", "product": product, "tier": tier, "sold_on": on, "quantity": quantity,
+        "line_count": quantity, "unit_price": price, "unit_cost": cost, "currency": "TWD", "product_group": group,
+        "is_holiday": False,
+    }  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def frame() -> pl.DataFrame:
+    return shop()
+
+
+@pytest.fixture(scope="module")
+def trained(frame: pl.DataFrame) -> Trained:
+    return USE_CASE.train(frame, TrainConfig(), CONTEXT)
+
+
+@pytest.fixture(scope="module")
+def rows(frame: pl.DataFrame) -> list[FeatureRow]:
+    return USE_CASE.rows(frame, CONTEXT)
+
+
+def only(model: FittedModel, row: FeatureRow) -> Prediction:
+    return model.predict([row])[0]
+
+
+def test_the_elasticity_is_found(frame: pl.DataFrame) -> None:
+    found = panel(frame, "TWD")
+    assert found is not None
+    estimates = demand.estimate(found)
+    shrunk = demand.shrink(estimates.own, estimates.error, found.groups)
+    assert shrunk.overall[0] == pytest.approx(-3.0, abs=0.3)
+    assert np.abs(shrunk.mean + 3.0).max() < 1.0
+    assert np.std(shrunk.mean) < np.std(estimates.own)
+    assert estimates.weekday[5] > estimates.weekday[0]
+
+
+def test_a_model_of_price_beats_the_rule_and_covers(trained: Trained) -> None:
+    backtest = trained.backtest
+    assert backtest.chosen != backtest.rule.candidate == "seasonal_mean"
+    assert backtest.score(backtest.chosen).metrics["wape"] < backtest.rule.metrics["wape"]
+    coverage = backtest.score(backtest.chosen).coverage
+    assert coverage is not None and 0.6 <= coverage <= 0.98
+    assert backtest.plot_png is not None and backtest.plot_png.startswith(b"\x89PNG")
+
+
+def test_recommendations_stay_inside_every_bound_and_sum(trained: Trained, rows: list[FeatureRow]) -> None:
+    found = trained.model.predict(rows)
+    assert {prediction.status for prediction in found} == {"ready"}
+    for row, prediction in zip(rows, found, strict=True):
+        assert prediction.value is not None and prediction.baseline is not None and prediction.interval is not None
+        details = prediction.details
+        assert details["floor"] <= prediction.value <= details["ceiling"]
+        assert row["unit_cost"] <= prediction.value
+        assert abs(prediction.value / row["current_price"] - 1) <= optimum.MAX_CHANGE + 1e-9
+        assert prediction.interval.low <= prediction.value <= prediction.interval.high
+        assert sums(prediction.value, prediction.baseline, prediction.contributions, decimals=2)
+        assert details["expected_profit"] >= details["current_profit"] - 0.01
+        quantities = [point["quantity"] for point in details["demand_curve"]]
+        assert quantities == sorted(quantities, reverse=True)
+        assert "promotions" in details["disclosure"]
+
+
+def test_a_stored_row_and_a_stored_state_give_the_same(trained: Trained, rows: list[FeatureRow]) -> None:
+    stored = json.loads(json.dumps(rows))
+    again = USE_CASE.restore(trained.model.state())
+    assert again.predict(stored[3:4]) == trained.model.predict(rows)[3:4]
+
+
+def test_unchanged_data_gives_the_same_insight_later(frame: pl.DataFrame, rows: list[FeatureRow]) -> None:
+    later = Context(partner="shop", timezone="Asia/Taipei", currency="TWD", region="TW", as_of=datetime(2026, 4, 1, tzinfo=UTC))
+    assert USE_CASE.rows(frame.sample(fraction=1, shuffle=True, seed=1), later) == rows
+    assert rows[0]["expires_at"] == "2026-03-02T00:00:00Z"
+
+
+def test_training_twice_gives_the_same(frame: pl.DataFrame, trained: Trained) -> None:
+    again = USE_CASE.train(frame.reverse(), TrainConfig(), CONTEXT)
+    assert again.data_hash == trained.data_hash
+    assert again.backtest.scores == trained.backtest.scores
+    assert again.model.state() == trained.model.state()
+
+
+def test_one_price_only_is_refused_with_a_price_test(trained: Trained, frame: pl.DataFrame) -> None:
+    flat = pl.DataFrame([line("flat", START + timedelta(days=d), 5, 50.0, 30.0) for d in range(112)], schema=SCHEMA)
+    row = next(row for row in USE_CASE.rows(pl.concat([frame, flat]), CONTEXT) if row["product"] == "flat")
+    prediction = only(trained.model, row)
+    assert (prediction.status, prediction.value, prediction.interval, prediction.contributions) == ("refused", None, None, ())
+    assert "distinct prices, 4 are needed" in prediction.summary and "price test" in prediction.summary.lower()
+
+
+@pytest.mark.parametrize(
+    ("changes", "elasticity", "words"),
+    [
+        ({"weeks": 5}, {}, "5 weeks, 8 are needed"),
+        ({"price_spread": 0.02}, {}, "a spread of 5%"),
+        ({}, {"own": 2.0, "own_error": 0.5}, "sold more at higher prices"),
+        ({}, {"mean": -0.5, "sd": 1.0}, "cannot be told from none"),
+        ({}, {"mean": 0.4, "sd": 0.1}, "cannot be told from none"),
+    ],
+)
+def test_what_cannot_be_identified_is_refused(
+    rows: list[FeatureRow], changes: dict[str, Any], elasticity: dict[str, Any], words: str
+) -> None:
+    sure = {"mean": -3.0, "sd": 0.2, "own": -3.1, "own_error": 0.3, "dispersion": 1.0}
+    assert identify.refusal(rows[0], sure) is None
+    reason = identify.refusal(rows[0] | changes, sure | elasticity)
+    assert reason is not None and words in reason
+
+
+def test_a_price_far_below_cost_is_refused(trained: Trained, rows: list[FeatureRow]) -> None:
+    prediction = only(trained.model, rows[0] | {"unit_cost": 150.0})
+    assert prediction.status == "refused" and "unit cost" in prediction.summary
+
+
+def test_a_price_just_below_cost_is_raised_to_it_at_least(trained: Trained, rows: list[FeatureRow]) -> None:
+    row = rows[0] | {"unit_cost": rows[0]["current_price"] * 1.04}
+    prediction = only(trained.model, row)
+    assert prediction.value is not None and prediction.value >= row["unit_cost"]
+
+
+def test_without_a_cost_revenue_counts() -> None:
+    frame = shop(cost=None)
+    model = USE_CASE.train(frame, TrainConfig(), CONTEXT).model
+    for prediction in model.predict(USE_CASE.rows(frame, CONTEXT)):
+        assert prediction.value is not None and prediction.details["expected_profit"] is None
+        assert prediction.value < prediction.details["current_price"]
+        assert "revenue" in prediction.summary
+
+
+@pytest.mark.parametrize(
+    ("elasticity", "cost", "best"), [(-3.0, 60.0, 90.0), (-2.0, 60.0, 120.0), (-1.0, 60.0, 160.0), (-2.0, None, 50.0)]
+)
+def test_the_optimum_before_any_bound(elasticity: float, cost: float | None, best: float) -> None:
+    found = float(optimum.unconstrained(np.array([elasticity]), 100.0, cost)[0])
+    assert found == pytest.approx(best)
+    profit = [(p - (cost or 0)) * optimum.quantity(p, 100.0, elasticity, cost) for p in (found * 0.99, found, found * 1.01)]
+    assert max(profit) == profit[1]
+
+
+def test_a_positive_elasticity_has_no_optimum() -> None:
+    with pytest.raises(Defect, match="below zero"):
+        optimum.unconstrained(np.array([0.5]), 100.0, None)
+
+
+def test_products_without_recent_sales_have_no_row(frame: pl.DataFrame) -> None:
+    old = pl.DataFrame([line("old", START + timedelta(days=d), 3, 40.0, 20.0) for d in range(70)], schema=SCHEMA)
+    assert "old" not in {row["product"] for row in USE_CASE.rows(pl.concat([frame, old]), CONTEXT)}
+
+
+def test_a_product_unknown_to_the_model_gets_its_group(frame: pl.DataFrame, rows: list[FeatureRow]) -> None:
+    found = panel(frame, "TWD")
+    assert found is not None
+    learned = demand.as_state(found, *elasticities(found, "shrunk_loglog"))
+    model = PriceModel(elasticities=learned, margins=(-1.0, 1.0), coverage=None, candidate="shrunk_loglog")
+    known = model.elasticity(rows[0])
+    new = model.elasticity(rows[0] | {"product": "new"})
+    assert new["own"] is None and new["sd"] > known["sd"]
+    assert model.elasticity(rows[0] | {"product": "new", "group": "nowhere"})["mean"] == learned["overall"][0]
+
+
+def test_a_tier_is_its_own_subject(trained: Trained, rows: list[FeatureRow]) -> None:
+    subject = only(trained.model, rows[0] | {"tier": "gold"}).subject
+    assert (subject.kind, subject.id) == ("tier", f"{rows[0]['product']}/gold")
+
+
+def test_the_rule_keeps_the_price(rows: list[FeatureRow]) -> None:
+    prediction = only(USE_CASE.rule(), rows[0])
+    assert (prediction.status, prediction.rung, prediction.value) == ("fallback", "rule", rows[0]["current_price"])
+    assert prediction.baseline == prediction.value and prediction.contributions == ()
+    assert only(USE_CASE.restore(KeepPrice().state()), rows[0]) == prediction
+
+
+def test_too_little_is_not_ready_with_the_counts() -> None:
+    short = shop(products=3, days=30)
+    ready = USE_CASE.readiness(short, CONTEXT)
+    assert not ready.ready and ready.rung == "rule"
+    with pytest.raises(NotReady, match=r"4 of 8 weeks of sales, about 28 days; 3 of 5 products"):
+        USE_CASE.train(short, TrainConfig(), CONTEXT)
+
+
+def test_nothing_sold_at_all() -> None:
+    empty = pl.DataFrame([], schema=SCHEMA)
+    assert USE_CASE.rows(empty, CONTEXT) == []
+    assert USE_CASE.readiness(empty, CONTEXT).rung == "none"
+
+
+def test_refund_days_null_prices_and_null_tiers_do_no_harm(frame: pl.DataFrame) -> None:
+    odd = pl.DataFrame(
+        [
+            line("p00", START + timedelta(days=200), -3, 90.0, 60.0),
+            line("p01", START + timedelta(days=201), 2, 90.0, 60.0) | {"unit_price": None},
+            line("p02", START + timedelta(days=111), 2, 90.0, 0.0, tier="x") | {"tier": None, "product": "nt"},
+        ],
+        schema=SCHEMA,
+    )
+    rows = USE_CASE.rows(pl.concat([frame, odd]), CONTEXT)
+    row = next(row for row in rows if row["product"] == "nt")
+    assert row["tier"] == "" and row["unit_cost"] is None
+    assert json.dumps(rows)
+
+
+def test_bad_settings_and_frames_name_what_is_allowed(frame: pl.DataFrame) -> None:
+    with pytest.raises(InvalidInput, match=r"magic.*shrunk_loglog"):
+        USE_CASE.train(frame, TrainConfig(candidates=("magic",)), CONTEXT)
+    with pytest.raises(InvalidInput, match="unit_price"):
+        USE_CASE.rows(frame.drop("unit_price"), CONTEXT)
+    with pytest.raises(Defect, match="state_version 99"):
+        USE_CASE.restore({"state_version": 99})
+
+
+@pytest.mark.parametrize(("code", "expected"), [("TWD", 2), ("JPY", 0), ("KWD", 3), ("EUR", 2)])
+def test_a_currency_has_its_own_digits(code: str, expected: int) -> None:
+    assert digits(code) == expected
