@@ -16,6 +16,7 @@ from dagster._core.execution.api import execute_run_iterator
 
 from integrator.contracts.errors import Conflict, NotFound, invalid
 from integrator.settings import Settings
+from integrator_dagster.assets.train import op_name
 from integrator_dagster.jobs import IN_FLIGHT, NIGHT, RETRAIN, TAGS, retrain_keys, training_config
 from integrator_dagster.partitions import PARTNERS, SINGLE, known_partners, range_tags
 from integrator_dagster.resources.integrator import Integrator
@@ -103,7 +104,7 @@ def run_retrain(
     if use_case not in (names := [spec.name for spec in USE_CASES]):
         raise invalid("use case", use_case, names)
     _known(instance, services, [partner])
-    run_config = {"ops": {f"train_{use_case}": {"config": {"force": True, **(config or {})}}}}
+    run_config = {"ops": {op_name(use_case): {"config": {"force": True, **(config or {})}}}}
     return _run(instance, services, RETRAIN, {SINGLE: partner}, run_config, retrain_keys(use_case), progress)
 
 

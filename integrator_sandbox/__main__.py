@@ -32,7 +32,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         app = create_app(sandbox)
     except IntegratorError as error:
-        print(error, file=sys.stderr)
+        sys.stderr.write(f"{error}\n")
         return error.exit_code
     # Its own Date header is added by the gate: a platform's clock is the sandbox's.
     uvicorn.run(app, host="127.0.0.1", port=chosen.port, log_level="warning", access_log=False, date_header=False)

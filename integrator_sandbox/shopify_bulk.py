@@ -1,5 +1,6 @@
 """Bulk operations: a query over connections becomes a file of JSON lines, children after their parent."""
 
+import shutil
 import threading
 import uuid
 from dataclasses import dataclass
@@ -51,9 +52,10 @@ class BulkOperations:
     """The operations of the shop; one runs at a time."""
 
     def __init__(self, orders: Orders) -> None:
-        """None have run yet; files lie in the sandbox's home."""
+        """None have run yet: files an earlier sandbox left are removed."""
         self.orders = orders
         self.folder = orders.sandbox.home / "sandbox" / "bulk"
+        shutil.rmtree(self.folder, ignore_errors=True)
         self.known: dict[str, Bulk] = {}
         self.current: Bulk | None = None
 
@@ -73,9 +75,7 @@ class BulkOperations:
         threading.Thread(target=self._run, args=(bulk, root, nodes, line_nodes), daemon=True).start()
         return bulk, []
 
-    def _run(
-        self, bulk: Bulk, root: FieldNode, nodes: SelectionSetNode, line_nodes: SelectionSetNode | None
-    ) -> None:
+    def _run(self, bulk: Bulk, root: FieldNode, nodes: SelectionSetNode, line_nodes: SelectionSetNode | None) -> None:
         bulk.status = "RUNNING"
         try:
             low, strictly = updated_since(_argument(root, "query"))

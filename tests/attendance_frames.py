@@ -98,7 +98,7 @@ def arena(*, days: int = 63) -> pl.DataFrame:
     """Three venues with a usual history."""
     return frame(
         *(series(name, synthetic_people(days, level=level, seed=n), capacity=capacity)
-          for n, (name, level, capacity) in enumerate([("hall", 400, 1000), ("club", 90, 130), ("park", 2000, 9000)]))
+          for n, (name, level, capacity) in enumerate([("hall", 400, 1000), ("club", 90, 300), ("park", 2000, 9000)]))
     )  # fmt: skip
 
 

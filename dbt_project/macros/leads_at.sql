@@ -40,7 +40,7 @@ open_leads as (
         on
             persons.partner = moments.partner
             and persons.created_at <= moments.moment
-            and persons.created_at > {{ add_days('moments.moment', -var('horizon_days')) }}
+            and persons.created_at > {{ add_days('moments.moment', '-' ~ var('horizon_days')) }}
     where
         (persons.converted_at is null or persons.converted_at > moments.moment)
         and (persons.lost_at is null or persons.lost_at > moments.moment)

@@ -57,23 +57,40 @@ def _shape(message: str) -> InvalidInput:
 
 
 def _common(record: Record) -> None:
-    if E_MAIL.search(record.native_id):
+    if "@" in record.native_id and E_MAIL.search(record.native_id):
         raise InvalidInput("looks like an e-mail address; allowed: an opaque id", field="native_id")
-    if "\x00" in record.native_id:
-        raise InvalidInput("holds a NUL character", field="native_id")
-    if len(record.attributes) > MOST_ATTRIBUTES:
-        raise InvalidInput(f"{len(record.attributes)} attributes; allowed: {MOST_ATTRIBUTES}", field="attributes")
-    for name, value in record.attributes.items():
+    if record.attributes:
+        _attributes(record.attributes)
+    for name in _MOMENTS[record.kind]:
+        moment: datetime | None = getattr(record, name)
+        if moment is not None and not EARLIEST <= moment.year <= LATEST:
+            raise InvalidInput(f"year {moment.year}; allowed: {EARLIEST} to {LATEST}", field=name)
+    # One encoding finds what cannot be stored; only then is the field looked for: this runs for every record.
+    try:
+        storable = _NUL not in _ENCODER.encode(record)
+    except UnicodeEncodeError:
+        storable = False
+    if not storable:
+        raise _unstorable(record)
+
+
+def _attributes(attributes: Mapping[str, Any]) -> None:
+    if len(attributes) > MOST_ATTRIBUTES:
+        raise InvalidInput(f"{len(attributes)} attributes; allowed: {MOST_ATTRIBUTES}", field="attributes")
+    for name, value in attributes.items():
         if isinstance(value, float) and not math.isfinite(value):
             raise InvalidInput("is not a finite number", field=f"attributes.{name}")
-        if isinstance(value, str) and (len(value) > LONGEST_TEXT or "\x00" in value or not _encodable(value)):
-            raise InvalidInput(f"text over {LONGEST_TEXT} characters or not valid", field=f"attributes.{name}")
-    for name in record.__struct_fields__:
-        value = getattr(record, name)
-        if isinstance(value, datetime) and not EARLIEST <= value.year <= LATEST:
-            raise InvalidInput(f"year {value.year}; allowed: {EARLIEST} to {LATEST}", field=name)
+        if isinstance(value, str) and len(value) > LONGEST_TEXT:
+            raise InvalidInput(f"{len(value)} characters; allowed: {LONGEST_TEXT}", field=f"attributes.{name}")
+
+
+def _unstorable(record: Record) -> InvalidInput:
+    texts = {name: getattr(record, name) for name in record.__struct_fields__}
+    texts |= {f"attributes.{name}": value for name, value in record.attributes.items()}
+    for name, value in texts.items():
         if isinstance(value, str) and ("\x00" in value or not _encodable(value)):
-            raise InvalidInput("holds a character that cannot be stored", field=name)
+            return InvalidInput("holds NUL or half of a character, which cannot be stored", field=name)
+    return InvalidInput("holds NUL or half of a character, which cannot be stored")
 
 
 def _encodable(value: str) -> bool:
@@ -82,6 +99,11 @@ def _encodable(value: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+_ENCODER = msgspec.json.Encoder()
+_NUL = b"\\u0000"
+_MOMENTS = {kind: tuple(n for n in model.__struct_fields__ if n.endswith("_at")) for kind, model in KINDS.items()}
 
 
 def _event(record: Record) -> None:

@@ -34,7 +34,7 @@ class HttpPolicy:
     connect_timeout: float = 5.0
     read_timeout: float = 60.0
     attempts: int = 6
-    backoff: float = 0.5
+    backoff: float = 1.0  # with five attempts 15 s together: longer than HubSpot's ten-second window
     longest_wait: float = 65.0
     seed: int = 0
     sleep: Callable[[float], None] = field(default=time.sleep, repr=False)

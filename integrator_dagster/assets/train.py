@@ -11,11 +11,11 @@ from dagster import (
     AssetExecutionContext,
     AssetKey,
     AssetsDefinition,
-    AssetSpec,
     Config,
     MetadataValue,
+    Nothing,
     Output,
-    multi_asset,
+    asset,
 )
 from pydantic import Field
 
@@ -64,7 +64,7 @@ def model_key(use_case: str) -> AssetKey:
 
 def op_name(use_case: str) -> str:
     """The name under which run config addresses the training of a use case."""
-    return f"train_{use_case}"
+    return model_key(use_case).to_python_identifier()
 
 
 def train_assets(work: Work) -> list[AssetsDefinition]:
@@ -75,27 +75,23 @@ def train_assets(work: Work) -> list[AssetsDefinition]:
 def _model(work: Work, spec: UseCaseSpec) -> AssetsDefinition:
     key = model_key(spec.name)
 
-    @multi_asset(
-        name=op_name(spec.name),
-        specs=[
-            AssetSpec(
-                key,
-                deps=[AssetKey(["features", spec.training_relation])],
-                description=f"{spec.name}: candidates compared on a time-ordered backtest; the alias `champion` moves only "
-                f"through the gate. Learns from features.{spec.training_relation}. One registered model per partner.",
-                group_name=GROUP,
-                kinds={"mlflow", "scikitlearn"},
-                owners=["team:integrator"],
-                tags={"step": GROUP, "use_case": spec.name},
-                partitions_def=PARTNERS,
-            )
-        ],
-        check_specs=[AssetCheckSpec(GATE, asset=key, description="Whether the challengers of this run passed the promotion gate.")],
+    @asset(
+        key=key,
+        deps=[AssetKey(["features", spec.training_relation])],
+        description=f"{spec.name}: candidates compared on a time-ordered backtest; the alias `champion` moves only "
+        f"through the gate. Learns from features.{spec.training_relation}. One registered model per partner.",
+        group_name=GROUP,
+        kinds={"mlflow", "scikitlearn"},
+        owners=["team:integrator"],
+        tags={"step": GROUP, "use_case": spec.name},
+        partitions_def=PARTNERS,
         backfill_policy=ONE_RUN,
+        dagster_type=Nothing,
+        check_specs=[AssetCheckSpec(GATE, asset=key, description="Whether the challengers of this run passed the promotion gate.")],
     )
     def model(context: AssetExecutionContext, config: Training, integrator: Integrator) -> Iterator[Any]:
         services = integrator.services
-        reports: dict[str, TrainReport] = {}
+        reports: "dict[str, TrainReport]" = {}
 
         def train(partner: str, use_case: str, progress: "Progress") -> Metadata:
             report = work.train(services, partner, use_case, config.config(), context.run_id, not config.force)
@@ -103,10 +99,9 @@ def _model(work: Work, spec: UseCaseSpec) -> AssetsDefinition:
             progress.rows, progress.note = report.rows, outcome(report)
             return facts(report)
 
-        results = each_partner(context, services, step="train", key=key, body=train, use_cases=(spec.name,))
-        last: list[Output[None]] = list(results)
+        ended = list(each_partner(context, services, step=GROUP, key=key, body=train, use_cases=(spec.name,)))
         yield _gate_result(key, reports)
-        yield from last
+        yield from ended
 
     return model
 

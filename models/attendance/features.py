@@ -73,9 +73,10 @@ def features(history: History, origin: int, targets: list[int], holidays: Floats
 
     `holidays` is units x targets, 1 where the target is a holiday. Units without any known day get NaN.
     """
-    seen = history.people[:, max(0, origin - 3 * 366) : origin]
-    offset = origin - seen.shape[1]
-    weekdays = history.weekdays[offset:origin]
+    offset = max(0, origin - 3 * 366)
+    silent = max(0, origin - history.days)
+    seen = np.pad(history.people, ((0, 0), (0, silent)), constant_values=np.nan)[:, offset:origin]
+    weekdays = (np.arange(offset, origin) + history.start.isoweekday() - 1) % SEASON + 1
     parts = profile(seen, weekdays)
     levels = {days: _level(seen, days) for days in (7, 14, 28)}
     spread = _nan(np.nanstd, seen[:, -28:])

@@ -99,7 +99,9 @@ def test_second_pull_is_short_and_brings_nothing(sandbox: LiveSandbox, name: str
 
 
 @every_platform
-def test_resuming_after_any_page_loses_nothing(sandbox: LiveSandbox, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_resuming_after_any_page_loses_nothing(
+    sandbox: LiveSandbox, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("integrator.platforms.shopify.pull.RECORDS_A_PAGE", 300)
     monkeypatch.setattr("integrator.platforms.hubspot.pull.LISTS_A_PAGE", 3)
     whole = pull(sandbox, name)
@@ -192,9 +194,7 @@ def test_lasting_failure_is_transient_within_bounds(
 def test_a_platform_that_is_not_there_is_transient(sandbox: LiveSandbox, name: str) -> None:
     settings, credentials = sandbox.connection(name)
     away = {**settings, "base_url": "http://127.0.0.1:9"}
-    pages = platform(name).pull(
-        MAIN_KIND[name], away, credentials, None, clock=sandbox.clock, http=sandbox.http
-    )
+    pages = platform(name).pull(MAIN_KIND[name], away, credentials, None, clock=sandbox.clock, http=sandbox.http)
     with pytest.raises(Unavailable):
         list(pages)
 
@@ -245,9 +245,7 @@ def test_malformed_records_are_handed_on_and_spoil_nothing(sandbox: LiveSandbox,
 
 def test_an_expired_token_is_refreshed_once_and_then_permanent(sandbox: LiveSandbox) -> None:
     settings, credentials = sandbox.connection("hubspot")
-    pages = platform("hubspot").pull(
-        "contact", settings, credentials, None, clock=sandbox.clock, http=sandbox.http
-    )
+    pages = platform("hubspot").pull("contact", settings, credentials, None, clock=sandbox.clock, http=sandbox.http)
     first = next(pages)
     for token in sandbox.state.hubspot_tokens:
         sandbox.state.hubspot_tokens[token] = 0.0
@@ -373,6 +371,17 @@ def test_registry_stays_light() -> None:
     import subprocess
     import sys
 
-    code = "import sys, integrator.platforms.registry; print(sorted({'requests', 'msgspec', 'polars'} & set(sys.modules)))"
+    code = (
+        "import sys, integrator.platforms.registry; print(sorted({'requests', 'msgspec', 'polars'} & set(sys.modules)))"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_shopify_bulk_address_that_closed_is_ordered_again(
+    sandbox: LiveSandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("integrator.platforms.shopify.pull.RECORDS_A_PAGE", 300)
+    whole = pull(sandbox, "shopify")
+    sandbox.fault("shopify", 403, path="/bulk/")
+    assert versions(records(pull(sandbox, "shopify", whole[0].cursor))) == versions(records(whole))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import socket
+import subprocess
+import sys
 import time
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -199,3 +202,35 @@ def test_levers_work_over_http(sandbox: LiveSandbox) -> None:
     assert sandbox.clock() == datetime(2026, 3, 20, tzinfo=UTC)
     requests.post(f"{control}/reset", timeout=10)
     assert sandbox.state.extra == {}
+
+
+def test_it_runs_as_a_process_of_its_own(sandbox: LiveSandbox) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "integrator_sandbox", "--home", str(sandbox.state.home), "--port", str(port)]
+    command += ["--now", "2026-03-18T06:00:00+00:00", "--sites", "1", "--products", "1", "--contacts", "10"]
+    with subprocess.Popen(command) as process:
+        try:
+            for _ in range(200):
+                try:
+                    answer = requests.get(f"http://127.0.0.1:{port}/healthz", timeout=5)
+                    break
+                except requests.ConnectionError:
+                    assert process.poll() is None
+                    time.sleep(0.05)
+            assert (answer.status_code, answer.headers["Date"]) == (204, "Wed, 18 Mar 2026 06:00:00 GMT")
+            levers = requests.post(f"http://127.0.0.1:{port}/_sandbox/reset", timeout=5)
+            assert levers.status_code == 404
+        finally:
+            process.terminate()
+    assert process.returncode in (0, -15)
+
+
+def test_a_moment_without_an_offset_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
+    from integrator_sandbox.__main__ import main
+
+    with pytest.raises(SystemExit) as caught:
+        main(["--port", "1", "--now", "2026-03-18T06:00:00"])
+    assert caught.value.code == 2
+    assert "needs an offset" in capsys.readouterr().err

@@ -43,7 +43,14 @@ class Dbt:
         """Run dbt in this process; returns status by node name, and fails the test if dbt itself broke."""
         from dbt.cli.main import dbtRunner
 
-        where = ["--project-dir", str(PROJECT_DIR), "--profiles-dir", str(PROJECT_DIR), "--target-path", str(self.target)]
+        where = [
+            "--project-dir",
+            str(PROJECT_DIR),
+            "--profiles-dir",
+            str(PROJECT_DIR),
+            "--target-path",
+            str(self.target),
+        ]
         quiet = ["--quiet", "--log-path", str(self.target), "--log-level-file", "none"]
         with environment(values), warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -64,7 +71,12 @@ class Dbt:
 
 def add_partner(db: Database, name: str, *, currency: str = "GBP", timezone: str = "UTC", **more: Any) -> None:
     """Register a tenant by its row alone."""
-    values = {"region": "GB-ENG", "processing": "granted", "pooling": True, "now": datetime(2026, 1, 1).astimezone()} | more
+    values = {
+        "region": "GB-ENG",
+        "processing": "granted",
+        "pooling": True,
+        "now": datetime(2026, 1, 1).astimezone(),
+    } | more
     with db.owner() as connection:
         connection.execute(
             text(
@@ -78,9 +90,7 @@ def land(connection: Connection, kind: str, partner: str, native_id: str, valid_
     """A new version of a record, in the caller's transaction; the one before ends where it begins."""
     key = {"partner": partner, "platform": fields.pop("platform", "direct"), "native_id": native_id}
     where = "partner = :partner and platform = :platform and native_id = :native_id and valid_to is null"
-    connection.execute(
-        text(f"update landing.{kind} set valid_to = :at where {where}"), key | {"at": valid_from}
-    )
+    connection.execute(text(f"update landing.{kind} set valid_to = :at where {where}"), key | {"at": valid_from})
     defaults: dict[str, Any] = {
         "event": {"timezone": "UTC", "status": "scheduled", "starts_at": valid_from + timedelta(days=30)},
         "contact": {"created_at": valid_from},

@@ -29,7 +29,16 @@ def plant_leads(connection: Any) -> None:
             )  # fmt: skip
     for name, more in {"fresh": {}, "denied": {"consent_processing": "denied"}, "lost": {"lost_at": NOW - DAY}}.items():
         land(connection, "contact", "crm", name, NOW - 5 * DAY, stage="lead", **more)
-    land(connection, "contact", "crm", "seen_late", NOW, created_at=NOW - 100 * DAY, stage="customer", attributes={LEAK: "K"})
+    land(
+        connection,
+        "contact",
+        "crm",
+        "seen_late",
+        NOW,
+        created_at=NOW - 100 * DAY,
+        stage="customer",
+        attributes={LEAK: "K"},
+    )
     land(connection, "sale", "crm", "bought", NOW - 4 * DAY, contact_id="fresh", quantity=3, currency="USD")
 
 
@@ -88,7 +97,8 @@ def test_every_data_test_passes(built: tuple[Dbt, dict[str, str]]) -> None:
 
 def test_unit_tests_pass(built: tuple[Dbt, dict[str, str]]) -> None:
     statuses = built[0].invoke(["test", "--select", "test_type:unit"], dbt_address(built[0].db))
-    assert len(statuses) >= 5 and set(statuses.values()) == {"pass"}
+    judged = {name: status for name, status in statuses.items() if not name.startswith("integrator-on-run")}
+    assert len(judged) >= 5 and set(judged.values()) == {"pass"}
 
 
 def test_attendance_and_its_training_rows(built: tuple[Dbt, dict[str, str]]) -> None:
@@ -144,13 +154,18 @@ def test_a_past_moment_is_read_as_it_was(built: tuple[Dbt, dict[str, str]]) -> N
     moment = NOW - 12 * DAY
     with db.batch() as connection:
         connection.execute(text("select set_config('integrator.as_of', :at, true)"), {"at": moment.isoformat()})
-        late = connection.execute(text("select max(starts_at) from features.attendance_view where attendance is not null"))
+        late = connection.execute(
+            text("select max(starts_at) from features.attendance_view where attendance is not null")
+        )
         assert late.scalar_one() < moment
         tea = connection.execute(text("select quantity from features.pricing_view where partner = 'shop'")).scalar_one()
         assert tea == 7, "the refund had not happened"
-        stages = connection.execute(text("select distinct contact_id from features.lead_score_view")).scalars().all()
-        assert stages == []
-        assert connection.execute(text("select count(*) from features.attendance_view where event_id = 'day39'")).scalar() == 0
+        leads = connection.execute(text("select contact_id, stage, attributes from features.lead_score_view")).all()
+        assert leads == [("seen_late", None, {})], "its creation proves it, and nothing else was known"
+        assert (
+            connection.execute(text("select count(*) from features.attendance_view where event_id = 'day39'")).scalar()
+            == 0
+        )
 
 
 def test_every_relation_is_protected(built: tuple[Dbt, dict[str, str]]) -> None:
@@ -181,7 +196,9 @@ def test_a_service_sees_its_partner_alone(built: tuple[Dbt, dict[str, str]]) -> 
 
 def test_analysts_read_tables_and_training_views_but_no_landing(built: tuple[Dbt, dict[str, str]]) -> None:
     def may(relation: str) -> bool:
-        return bool(rows(built[0].db, f"select has_table_privilege('integrator_analyst', '{relation}', 'select')")[0][0])
+        return bool(
+            rows(built[0].db, f"select has_table_privilege('integrator_analyst', '{relation}', 'select')")[0][0]
+        )
 
     assert may("features.attendance_training") and may("harmonized.contact") and may("features.lead_score_training")
     assert not may("features.lead_score_view") and not may("staging.stg_contact") and not may("landing.contact")
@@ -207,7 +224,9 @@ def test_one_subject_reaches_the_index_of_landing(
 
     def walk(node: dict[str, Any]) -> None:
         if "Relation Name" in node:
-            scans.setdefault(f"landing.{node['Relation Name']}", []).append((node["Node Type"], node.get("Index Name", "")))
+            scans.setdefault(f"landing.{node['Relation Name']}", []).append(
+                (node["Node Type"], node.get("Index Name", ""))
+            )
         if "Bitmap" in node["Node Type"] and "Index Name" in node:
             scans.setdefault("bitmap", []).append((node["Node Type"], node["Index Name"]))
         for child in node.get("Plans", []):
@@ -224,7 +243,9 @@ def test_one_subject_reaches_the_index_of_landing(
 def test_failing_rows_name_their_partner(built: tuple[Dbt, dict[str, str]]) -> None:
     dbt, _ = built
     with dbt.db.batch() as connection:
-        connection.execute(text("update harmonized.sale set net_quantity = -1 where partner = 'shop' and sale_id = 'a'"))
+        connection.execute(
+            text("update harmonized.sale set net_quantity = -1 where partner = 'shop' and sale_id = 'a'")
+        )
     statuses = dbt.invoke(
         ["test", "--select", "sale", "--resource-type", "test"], dbt_env(dbt.db, open_window(dbt.db), NOW)
     )

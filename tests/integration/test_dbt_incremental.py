@@ -123,7 +123,8 @@ def test_a_late_rate_mends_what_waited_for_it(dbt: Dbt) -> None:
     assert rows(dbt.db, query) == [(None, False)]
     with dbt.db.batch() as connection:
         connection.execute(
-            text("insert into reference.fx_rate values ('USD', :day, 1.25)"), {"day": EARLIER.date() - timedelta(days=2)}
+            text("insert into reference.fx_rate values ('USD', :day, 1.25)"),
+            {"day": EARLIER.date() - timedelta(days=2)},
         )
     assert touch_late_rates(dbt.db, NOW) == 1
     dbt.night(NOW, *HARMONIZED)

@@ -6,7 +6,7 @@
         from {{ ref('contact') }} as contact
         group by contact.partner
     ) as oldest
-    cross join lateral {{ moments(add_days(as_of(), -var('horizon_days')), 'oldest.created_at', var('moment_every_days')) }}
+    cross join lateral {{ moments(add_days(as_of(), '-' ~ var('horizon_days')), 'oldest.created_at', var('moment_every_days')) }}
         as series (moment)
 {%- endset %}
 

@@ -83,7 +83,7 @@ final as (
         daily.product_group,
         {{ iso_weekday('daily.sold_on') }} as weekday,
         {{ month_of('daily.sold_on') }} as month,
-        exists (
+        exists(
             select 1
             from {{ source('reference', 'holiday') }} as holiday
             where

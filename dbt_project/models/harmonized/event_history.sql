@@ -43,7 +43,9 @@ from (
         -- a region without a calendar of its own follows its country's
         case
             when exists (
-                select 1 from {{ source('reference', 'holiday') }} as calendar where calendar.region = placed.region
+                select 1
+                from {{ source('reference', 'holiday') }} as calendar
+                where calendar.region = placed.region
             ) then placed.region
             else substring(placed.region from 1 for 2)
         end as holiday_region

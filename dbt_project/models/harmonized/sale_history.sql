@@ -1,3 +1,5 @@
+-- Nested and not in CTEs, like every view that others join: Postgres flattens a view only if it has no WITH, and only
+-- through a flattened view does the key of one subject reach the index of landing (0.1 s against 30 s for all leads).
 select
     -- keys
     rated.partner,
@@ -80,7 +82,10 @@ from (
                 when dated.status = 'refunded' and dated.refunded_amount = 0 then 0
                 else dated.quantity * dated.unit_price - dated.refunded_amount
             end as net_amount,
-            case when dated.status in ('paid', 'refunded') then dated.quantity * dated.unit_price else 0 end as gross_amount
+            case
+                when dated.status in ('paid', 'refunded') then dated.quantity * dated.unit_price
+                else 0
+            end as gross_amount
         from (
             select
                 versions.*,

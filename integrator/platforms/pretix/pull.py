@@ -109,7 +109,9 @@ def _events(session: Session, settings: Mapping[str, Any], cursor: Cursor, clock
     if since is not None and now - moment(settled) >= SETTLE_EVERY:
         back, settled = stamp(moment(since) - SETTLE_BACK), until
     done = set(cursor.get("done", ()))
-    changed = None if since is None or back is None else _changed(session, since, back, now)
+    changed = None
+    if since is not None and back is not None:
+        changed = _changed(session, stamp(moment(since) - OVERLAP), back, now)
     for event in sorted(listed(session, "/events/"), key=lambda e: str(e["slug"])):
         slug = str(event["slug"])
         if slug in done:
@@ -127,8 +129,7 @@ def _events(session: Session, settings: Mapping[str, Any], cursor: Cursor, clock
 def _changed(session: Session, since: str, back: str, now: datetime) -> dict[str, list[Any]]:
     """Dates by series: modified since ``since``, or over by ``now`` and not yet over at ``back``."""
     found: dict[Any, Any] = {}
-    modified = stamp(moment(since) - OVERLAP)
-    for date in listed(session, "/subevents/", modified_since=modified, ordering="id"):
+    for date in listed(session, "/subevents/", modified_since=since, ordering="id"):
         found[date["id"]] = date
     for date in listed(session, "/subevents/", ends_after=back, date_from_before=stamp(now), ordering="id"):
         if _over(date, moment(back), now):
@@ -185,7 +186,7 @@ def _orders(session: Session, kind: str, cursor: Cursor) -> Iterator[Page]:
         for order in orders:
             records += mapped(order, lambda o: sale_records(o, currencies) if kind == "sale" else contact_records(o))
         times = [order["last_modified"] for order in orders if isinstance(order, dict) and order.get("last_modified")]
-        newest = max(times, key=moment, default=asked)
+        newest = stamp(moment(max(times, key=moment))) if times else asked
         # Fifty orders of one instant cannot move the filter along: only then the page number does.
         number = number + 1 if newest == asked else 1
         asked = newest

@@ -26,9 +26,7 @@ class TooExpensive(Defect):
 
 def session_for(settings: Mapping[str, Any], credentials: Mapping[str, str], http: HttpPolicy) -> Session:
     """A session on the shop; ``base_url`` is ``https://{shop}.myshopify.com``."""
-    return Session(
-        "shopify", str(settings["base_url"]), {"X-Shopify-Access-Token": credentials["access_token"]}, http
-    )
+    return Session("shopify", str(settings["base_url"]), {"X-Shopify-Access-Token": credentials["access_token"]}, http)
 
 
 def api_path(settings: Mapping[str, Any]) -> str:

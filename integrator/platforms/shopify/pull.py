@@ -5,10 +5,11 @@ and ``{since, low, after}`` within pages.
 """
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
-from integrator.contracts.errors import NotFound, Unavailable
+from integrator.contracts.errors import Forbidden, NotFound, Unavailable
 from integrator.platforms.base import (
     Clock,
     Cursor,
@@ -119,15 +120,13 @@ def _bulk(session: Session, settings: Mapping[str, Any], cursor: Cursor | None) 
     """The whole history from a bulk file; a file that has expired (seven days) is ordered again."""
     path = api_path(settings)
     if cursor is not None:
-        try:
+        data, _ = query(session, path, POLL_BULK, {"id": cursor["bulk"]})
+        if data["node"] and data["node"]["status"] in ("CREATED", "RUNNING", "COMPLETED"):
             operation = finished_bulk(session, path, POLL_BULK, cursor["bulk"])
-            yield from _file(session, settings, operation, cursor["offset"])
-            return
-        except (NotFound, Unavailable):
-            # Only once the operation itself is gone is it right to begin again; a passing failure must pass on.
-            data, _ = query(session, path, POLL_BULK, {"id": cursor["bulk"]})
-            if (data["node"] or {}).get("status") == "COMPLETED" and data["node"].get("url"):
-                raise
+            # A signed address that no longer opens is not a lost permission: the file is ordered again.
+            with suppress(NotFound, Forbidden):
+                yield from _file(session, settings, operation, cursor["offset"])
+                return
     operation_id = _run_bulk(session, path)
     yield from _file(session, settings, finished_bulk(session, path, POLL_BULK, operation_id), 0)
 

@@ -25,7 +25,7 @@ START = date(2025, 11, 3)
 
 
 def shop(
-    products: int = 12, days: int = 112, *, elasticity: float = -3.0, cost: float | None = 60.0, seed: int = 7
+    products: int = 8, days: int = 112, *, elasticity: float = -3.0, cost: float | None = 60.0, seed: int = 7
 ) -> pl.DataFrame:
     """Products at about 100, a promotion or a price change every week, Poisson demand with busier weekends."""
     rng = np.random.default_rng(seed)
@@ -122,7 +122,9 @@ def test_a_stored_row_and_a_stored_state_give_the_same(trained: Trained, rows: l
 
 
 def test_unchanged_data_gives_the_same_insight_later(frame: pl.DataFrame, rows: list[FeatureRow]) -> None:
-    later = Context(partner="shop", timezone="Asia/Taipei", currency="TWD", region="TW", as_of=datetime(2026, 4, 1, tzinfo=UTC))
+    later = Context(
+        partner="shop", timezone="Asia/Taipei", currency="TWD", region="TW", as_of=datetime(2026, 4, 1, tzinfo=UTC)
+    )
     assert USE_CASE.rows(frame.sample(fraction=1, shuffle=True, seed=1), later) == rows
     assert rows[0]["expires_at"] == "2026-03-02T00:00:00Z"
 
@@ -138,7 +140,12 @@ def test_one_price_only_is_refused_with_a_price_test(trained: Trained, frame: pl
     flat = pl.DataFrame([line("flat", START + timedelta(days=d), 5, 50.0, 30.0) for d in range(112)], schema=SCHEMA)
     row = next(row for row in USE_CASE.rows(pl.concat([frame, flat]), CONTEXT) if row["product"] == "flat")
     prediction = only(trained.model, row)
-    assert (prediction.status, prediction.value, prediction.interval, prediction.contributions) == ("refused", None, None, ())
+    assert (prediction.status, prediction.value, prediction.interval, prediction.contributions) == (
+        "refused",
+        None,
+        None,
+        (),
+    )
     assert "distinct prices, 4 are needed" in prediction.summary and "price test" in prediction.summary.lower()
 
 
@@ -187,7 +194,9 @@ def test_without_a_cost_revenue_counts() -> None:
 def test_the_optimum_before_any_bound(elasticity: float, cost: float | None, best: float) -> None:
     found = float(optimum.unconstrained(np.array([elasticity]), 100.0, cost)[0])
     assert found == pytest.approx(best)
-    profit = [(p - (cost or 0)) * optimum.quantity(p, 100.0, elasticity, cost) for p in (found * 0.99, found, found * 1.01)]
+    profit = [
+        (p - (cost or 0)) * optimum.quantity(p, 100.0, elasticity, cost) for p in (found * 0.99, found, found * 1.01)
+    ]
     assert max(profit) == profit[1]
 
 

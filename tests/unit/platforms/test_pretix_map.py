@@ -136,7 +136,9 @@ def test_positions_are_sales() -> None:
     assert second.tier == "9"
 
 
-@pytest.mark.parametrize(("letter", "status"), [("n", "pending"), ("p", "paid"), ("e", "cancelled"), ("c", "cancelled")])
+@pytest.mark.parametrize(
+    ("letter", "status"), [("n", "pending"), ("p", "paid"), ("e", "cancelled"), ("c", "cancelled")]
+)
 def test_documented_statuses(letter: str, status: str) -> None:
     assert {sale.status for sale in sales(status=letter)} == {status}
 

@@ -65,7 +65,9 @@ def test_rendering_gives_the_selected_fields_and_no_others() -> None:
         {"line_id": [5], "product": ["471"], "quantity": [2], "rank": [1], "subclass": ["11"],
          "unit_price": ["9.5"], "unit_cost": ["7.25"]}
     )  # fmt: skip
-    operation = parse("{ id number: quantity product { productType } customAttributes { key value } other }").definitions[0]
+    operation = parse(
+        "{ id number: quantity product { productType } customAttributes { key value } other }"
+    ).definitions[0]
     assert isinstance(operation, OperationDefinitionNode)
     text = frame.select(json=rendered(LINE_FIELDS, operation.selection_set))["json"][0]
     assert msgspec.json.decode(text) == {

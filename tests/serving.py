@@ -1,0 +1,27 @@
+"""A real server for the tests of HTTP: uvicorn on a free loopback port, in a thread."""
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import uvicorn
+
+from integrator.embedded.endpoints import HOST, free_port
+
+
+@contextmanager
+def serving(app: Any) -> Iterator[str]:
+    """The base address, while it serves."""
+    port = free_port()
+    server = uvicorn.Server(uvicorn.Config(app, host=HOST, port=port, log_level="error", access_log=False))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    deadline = time.monotonic() + 20
+    while not server.started and thread.is_alive() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert server.started, "the server did not start"
+    yield f"http://{HOST}:{port}"
+    server.should_exit = True
+    thread.join(timeout=20)

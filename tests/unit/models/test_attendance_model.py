@@ -1,0 +1,242 @@
+"""Training, prediction, intervals and explanation of attendance, on synthetic series."""
+
+import json
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+from integrator.contracts.errors import Defect, InvalidInput, NotReady
+from models.attendance.candidates import fit_encoder
+from models.attendance.explain import GROUPS, reference, shapley
+from models.attendance.features import COLUMN, FEATURES
+from models.attendance.intervals import Residuals, bounds, fit_margins, realized_coverage
+from models.base import Prediction, TrainConfig, Trained
+from models.registry import use_case
+from models.rounding import sums
+from tests.attendance_frames import CONTEXT, arena, event, frame, series, synthetic_people, training
+
+ATTENDANCE = use_case("attendance")
+FAST = TrainConfig(candidates=("gradient_boosting", "mean"))
+
+
+@pytest.fixture(scope="module")
+def live() -> pl.DataFrame:
+    return arena()
+
+
+@pytest.fixture(scope="module")
+def trained(live: pl.DataFrame) -> Trained:
+    return ATTENDANCE.train(training(live), FAST, CONTEXT)
+
+
+@pytest.fixture(scope="module")
+def again(live: pl.DataFrame) -> Trained:
+    return ATTENDANCE.train(training(live), FAST, CONTEXT)
+
+
+@pytest.fixture(scope="module")
+def prophet(live: pl.DataFrame) -> Trained:
+    found = ATTENDANCE.train(training(live), TrainConfig(candidates=("prophet",)), CONTEXT)
+    assert found.backtest.chosen == "prophet", "the frame rises, which prophet sees and the rule does not"
+    return found
+
+
+@pytest.fixture(scope="module")
+def predictions(trained: Trained, live: pl.DataFrame) -> list[Prediction]:
+    return trained.model.predict(ATTENDANCE.rows(live, CONTEXT))
+
+
+def test_the_backtest_has_the_rule_and_every_candidate(trained: Trained) -> None:
+    backtest = trained.backtest
+    assert [score.candidate for score in backtest.scores] == ["seasonal_naive", "gradient_boosting", "mean"]
+    assert backtest.rule.candidate == "seasonal_naive"
+    best = min(backtest.scores, key=lambda score: score.metrics["mase"])
+    assert backtest.chosen == best.candidate
+    assert {"smape", "mae", "pinball_p10", "pinball_p90"} < set(best.metrics)
+    assert best.coverage is not None and 0.6 < best.coverage <= 1
+    assert {"weekdays", "weekends", "days to 7", "days to 14"} == set(best.segments)
+    assert backtest.plot_png is not None and backtest.plot_png.startswith(b"\x89PNG")
+    assert backtest.observations == 4 * 14 * 3
+
+
+def test_training_twice_gives_the_same_numbers(trained: Trained, again: Trained, live: pl.DataFrame) -> None:
+    rows = ATTENDANCE.rows(live, CONTEXT)
+    assert again.model.predict(rows) == trained.model.predict(rows)
+    assert (again.data_hash, again.backtest.split) == (trained.data_hash, trained.backtest.split)
+    assert again.backtest.scores == trained.backtest.scores
+
+
+def test_a_stored_row_alone_or_among_others_predicts_the_same(trained: Trained, live: pl.DataFrame) -> None:
+    rows = json.loads(json.dumps(ATTENDANCE.rows(live, CONTEXT)))
+    together = trained.model.predict(rows)
+    model = ATTENDANCE.restore(trained.model.state())
+    for number in (0, 20, len(rows) - 1):
+        assert model.predict([rows[number]]) == [together[number]]
+
+
+def test_every_prediction_is_whole_bounded_and_adds_up(predictions: list[Prediction]) -> None:
+    assert {prediction.status for prediction in predictions} == {"ready"}
+    for found in predictions:
+        assert found.value is not None and found.interval is not None and found.baseline is not None
+        assert found.value == round(found.value)
+        assert 0 <= found.interval.low <= found.value <= found.interval.high <= found.details["capacity"]
+        assert sums(found.value, found.baseline, found.contributions, decimals=0)
+        assert found.details["p50"] == found.value
+        assert {"p10", "p90", "sell_out_at", "family", "alternatives"} < set(found.details)
+
+
+def test_a_series_speaks_of_its_next_occurrence(predictions: list[Prediction]) -> None:
+    by_id = {found.subject.id: found for found in predictions}
+    series_found, first = by_id["club"], by_id["club-2026-03-16"]
+    assert series_found.value == first.value
+    assert len(series_found.details["horizon"]) == 14
+    assert series_found.details["horizon"][0] == {
+        "at": "2026-03-16T19:00:00+00:00", **{key: first.details[key] for key in ("p10", "p50", "p90")}
+    }  # fmt: skip
+    assert series_found.summary.startswith("Next on 2026-03-16: expected attendance ")
+
+
+def test_the_sentence_is_plain(predictions: list[Prediction]) -> None:
+    summary = predictions[0].summary
+    assert summary.startswith("Expected attendance ")
+    assert "similar Mondays" in summary
+
+
+def test_prophet_predicts_explains_and_loads_back(prophet: Trained, live: pl.DataFrame) -> None:
+    rows = json.loads(json.dumps(ATTENDANCE.rows(live, CONTEXT)))[:6]
+    found = prophet.model.predict(rows)
+    assert ATTENDANCE.restore(prophet.model.state()).predict(rows) == found
+    assert all(
+        p.details["family"] == "prophet" and sums(p.value or 0, p.baseline or 0, p.contributions, decimals=0)
+        for p in found
+    )
+    assert isinstance(next(iter(prophet.model.state()["prophet"].values()))["json"], str)
+
+
+def test_shapley_of_an_additive_and_of_an_interacting_model() -> None:
+    rows = np.full((2, len(FEATURES)), 10.0)
+    rows[:, COLUMN["is_holiday"]] = 1.0
+    similar = np.array([4.0, 10.0])
+    none = np.zeros((2, 0))
+
+    def product(matrix: Any, encoded: Any, parts: Any) -> Any:
+        return matrix[:, COLUMN["same_1"]] * matrix[:, COLUMN["is_holiday"]]
+
+    effects = shapley(product, rows, none, np.zeros((2, 4)), np.zeros(2), similar)
+    names = list(GROUPS)
+    assert effects[:, names.index("holiday")].tolist() == pytest.approx([7.0, 10.0])
+    assert effects[:, names.index("same_weekday")].tolist() == pytest.approx([3.0, 0.0])
+    gap = product(rows, none, None) - product(reference(rows, similar), none, None)
+    assert effects.sum(axis=1).tolist() == pytest.approx(gap.tolist())
+
+
+def test_margins_cover_and_are_learned_without_their_own_fold() -> None:
+    random = np.random.default_rng(7)
+    count = 4 * 280
+    cases = Residuals(
+        np.repeat(np.arange(4), 280), np.tile(np.arange(1, 15), 80), 100 + random.normal(0, 10, count),
+        np.full(count, 100.0), np.full(count, 5.0),
+    )  # fmt: skip
+    assert 0.75 < (realized_coverage(cases) or 0) < 0.85
+    low, middle, high = bounds(
+        fit_margins(cases), np.array([1, 14, 30]), np.array([100.0, 0.0, 100.0]), np.full(3, 5.0)
+    )
+    assert (low <= middle).all() and (middle <= high).all() and (low >= 0).all()
+
+
+def test_a_steady_bias_becomes_a_shift() -> None:
+    forecast, fold = np.full(80, 100.0), np.repeat(np.arange(4), 20)
+    cases = Residuals(fold, np.tile(np.arange(1, 11), 8), forecast + 10, forecast, np.full(80, 5.0))
+    _, middle, _ = bounds(fit_margins(cases), np.array([3]), np.array([100.0]), np.array([5.0]))
+    assert middle.tolist() == [110.0]
+
+
+def test_attributes_are_encoded_or_dropped_with_a_reason() -> None:
+    rows = [{"rain": n % 3, "act": "xyz"[n % 3], "same": 1, "id": f"n{n}", "out": n} for n in range(60)]
+    rows[0]["rare"] = 5
+    encoder = fit_encoder(rows, ("out",))
+    assert dict(encoder.kept) == {"act": ["x", "y", "z"], "rain": None}
+    assert set(encoder.dropped) == {"same", "id", "out", "rare"}
+    assert encoder.dropped["out"] == "excluded by configuration"
+    assert encoder.encode([{"act": "y", "rain": 2.5}])[0].tolist() == [1.0, 2.5]
+    assert np.isnan(encoder.encode([{"act": "unseen", "rain": float("inf")}, {}])).all()
+
+
+def test_too_little_history_is_not_ready_with_counts() -> None:
+    short = training(frame(series("a", synthetic_people(30, level=50, seed=1))))
+    with pytest.raises(NotReady, match="30 of 42 days of attendance history, about 12 days"):
+        ATTENDANCE.train(short, FAST, CONTEXT)
+    with pytest.raises(NotReady, match="0 of 42"):
+        ATTENDANCE.train(training(frame()), FAST, CONTEXT)
+
+
+def test_configuration_is_checked() -> None:
+    with pytest.raises(InvalidInput, match="candidate 'arima' is not allowed"):
+        ATTENDANCE.train(training(arena()), TrainConfig(candidates=("arima",)), CONTEXT)
+    with pytest.raises(InvalidInput, match="horizon_days"):
+        ATTENDANCE.train(training(arena()), TrainConfig(horizon_days=0), CONTEXT)
+    with pytest.raises(Defect, match="state_version 99"):
+        ATTENDANCE.restore({"state_version": 99})
+
+
+def rule(live: pl.DataFrame) -> dict[str, Prediction]:
+    return {found.subject.id: found for found in ATTENDANCE.rule().predict(ATTENDANCE.rows(live, CONTEXT))}
+
+
+def test_two_points_give_the_rule_without_an_interval() -> None:
+    found = rule(frame(series("a", [40, 60])))["a-2026-03-16"]
+    assert (found.status, found.rung, found.value, found.interval) == ("fallback", "rule", 50, None)
+    assert found.confidence_label == "low"
+    assert "2 known days are not enough" in found.summary
+
+
+def test_no_history_is_refused_with_what_would_mend_it() -> None:
+    found = rule(frame(series("a", [])))["a"]
+    assert (found.status, found.value, found.interval, found.contributions) == ("refused", None, None, ())
+    assert "One past event" in found.summary
+
+
+def test_an_event_without_a_series_borrows_from_its_venue() -> None:
+    live = frame(series(None, [100] * 8, ahead=0), [event(None, arena()["starts_on"].max(), None, event_id="gala")])  # type: ignore[arg-type]
+    found = rule(live)["gala"]
+    assert (found.status, found.value) == ("fallback", 100)
+
+
+def test_a_series_without_an_event_ahead_is_refused() -> None:
+    found = rule(frame(series("a", [5] * 30, ahead=0)))["a"]
+    assert found.status == "refused"
+    assert found.details["horizon"] == []
+
+
+def test_a_year_of_silence_is_refused_a_month_gets_the_rule() -> None:
+    old = rule(frame(series("a", [5] * 30, gap=400)))["a"]
+    assert old.status == "refused" and "401 days old" in old.summary
+    month = rule(frame(series("a", [5] * 30, gap=40)))["a"]
+    assert month.status == "fallback" and "nothing is known of the last 41 days" in month.summary
+
+
+@pytest.mark.parametrize("level", [0, 250])
+def test_a_constant_series_stays_constant(trained: Trained, level: int) -> None:
+    found = rule(frame(series("a", [level] * 63)))["a-2026-03-16"]
+    assert found.value == level
+    assert found.interval is not None and found.interval.low == found.interval.high == level
+
+
+def test_bad_series_beside_good_ones_do_not_stop_training() -> None:
+    gaps: list[int | None] = [
+        value if n % 3 else None for n, value in enumerate(synthetic_people(63, level=300, seed=9))
+    ]
+    live = frame(
+        series("zeros", [0] * 63), series("constant", [250] * 63), series("gaps", gaps), series("two", [4, 9]),
+        series("over", synthetic_people(63, level=300, seed=8), capacity=100), series("no_size", [7, 9] * 31, capacity=None),
+    )  # fmt: skip
+    trained = ATTENDANCE.train(training(live), TrainConfig(candidates=("weekday_profile",)), CONTEXT)
+    found = {p.subject.id: p for p in trained.model.predict(ATTENDANCE.rows(live, CONTEXT))}
+    assert found["zeros"].value == 0
+    assert found["constant"].value == 250
+    assert found["two"].status == "fallback"
+    assert (found["over"].value or 0) > 100, "a capacity that was often exceeded does not cap"
+    assert all(p.value is not None and np.isfinite(p.value) for p in found.values())
+    json.dumps([p.details for p in found.values()], allow_nan=False)

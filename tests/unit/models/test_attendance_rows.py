@@ -1,0 +1,114 @@
+"""From the frame to histories and feature rows: what counts, what is seen, what never is."""
+
+import json
+from datetime import timedelta
+
+import numpy as np
+import polars as pl
+import pytest
+
+from models.attendance.features import COLUMN, features
+from models.attendance.history import flat_attributes, history, trusted_capacity
+from models.attendance.readiness import readiness
+from models.attendance.rows import rows
+from tests.attendance_frames import CONTEXT, TODAY, arena, event, frame, series, synthetic_people, training
+
+
+def test_gaps_are_unknown_and_duplicates_are_averaged() -> None:
+    first = TODAY - timedelta(days=3)
+    found = history(
+        frame([event("a", first, 10, event_id="1"), event("a", first, 30, event_id="2"), event("a", TODAY - timedelta(days=1), 5)])
+    )  # fmt: skip
+    assert found.units == ("series|pretix|a",)
+    assert found.people[0].tolist()[::2] == [20, 5]
+    assert np.isnan(found.people[0, 1])
+
+
+def test_cancelled_and_future_events_do_not_count() -> None:
+    day = TODAY - timedelta(days=2)
+    found = history(frame([event("a", day, 10, status="cancelled"), event("a", TODAY, 99), event("b", day, None)]))
+    assert found.units == ()
+    assert found.days == 0
+
+
+def test_events_without_a_series_share_their_venue_and_category() -> None:
+    day = TODAY - timedelta(days=2)
+    found = history(frame([event(None, day, 10, event_id="x"), event(None, day + timedelta(days=1), 20, event_id="y")]))
+    assert found.units == ("venue|pretix|Hall|concert",)
+    assert found.people.tolist() == [[10, 20]]
+
+
+def test_digest_follows_the_data_alone() -> None:
+    live = arena()
+    assert history(live).digest() == history(live.sample(fraction=1, shuffle=True, seed=3)).digest()
+    changed = live.with_columns(
+        pl.when(pl.col("event_id") == live["event_id"][0]).then(1).otherwise("attendance").alias("attendance")
+    )
+    assert history(live).digest() != history(changed).digest()
+
+
+@pytest.mark.parametrize("cell", ['{"a": 1, "b": null, "c": {"d": 2}}', {"a": 1, "b": None, "c": {"d": 2}}])
+def test_attributes_come_as_text_or_mapping(cell: object) -> None:
+    assert flat_attributes(cell) == {"a": 1}
+    assert flat_attributes(None) == {}
+
+
+def test_a_capacity_below_what_came_is_not_trusted() -> None:
+    people = np.array([[50.0] * 20, [80.0] * 20])
+    assert trusted_capacity(people, np.array([60.0, 60.0])).tolist()[0] == 60
+    assert np.isnan(trusted_capacity(people, np.array([60.0, 60.0]))[1])
+
+
+def test_features_never_see_the_origin_or_later() -> None:
+    found = history(arena())
+    origin = found.days - 14
+    targets = list(range(origin, found.days))
+    holidays = np.zeros((3, 14))
+    before = features(found, origin, targets, holidays)
+    found.people[:, origin:] = 1e9
+    np.testing.assert_array_equal(features(found, origin, targets, holidays), before)
+
+
+def test_features_after_silent_days_still_know_the_weekday() -> None:
+    found = history(frame(series("a", list(range(1, 29)), gap=3)))
+    origin = found.days + 3
+    [row] = features(found, origin, [origin + 1], np.zeros((1, 1)))[0]
+    assert row[COLUMN["same_1"]] == found.people[0, origin + 1 - 7]
+    assert row[COLUMN["level_7"]] == np.mean([25, 26, 27, 28])
+    assert row[COLUMN["lead_days"]] == 2
+
+
+def test_same_weekday_features_by_hand() -> None:
+    found = history(frame(series("a", list(range(1, 29)))))
+    [row] = features(found, 28, [28], np.zeros((1, 1)))[0]
+    assert row[COLUMN["same_1"]] == 22
+    assert row[COLUMN["same_2_mean"]] == 18.5
+    assert row[COLUMN["level_7"]] == 25
+    assert row[COLUMN["lead_days"]] == 1
+    assert row[COLUMN["weekday"]] == TODAY.isoweekday()
+
+
+def test_rows_are_json_and_one_for_each_event_and_series() -> None:
+    found = rows(arena(), CONTEXT)
+    assert json.loads(json.dumps(found)) == found
+    kinds = [row["subject"]["kind"] for row in found]
+    assert (kinds.count("event"), kinds.count("series")) == (42, 3)
+    assert [len(row["occurrences"]) for row in found[-3:]] == [14, 14, 14]
+
+
+def test_cancelled_past_and_far_events_get_no_row() -> None:
+    far = TODAY + timedelta(days=15)
+    live = frame(series("a", [5] * 30, ahead=0), [event("a", TODAY, None, status="cancelled"), event("a", far, None)])
+    assert [row["subject"]["kind"] for row in rows(live, CONTEXT)] == ["series"]
+
+
+def test_a_series_that_ended_long_ago_has_no_row() -> None:
+    assert rows(frame(series("a", [5] * 30, ahead=0, gap=60)), CONTEXT) == []
+
+
+def test_readiness_counts_and_says_how_long() -> None:
+    few = readiness(history(training(frame(series("a", synthetic_people(20, level=50, seed=1))))))
+    assert (few.rung, few.ready) == ("rule", False)
+    assert str(few).startswith("20 of 42 days of attendance history, about 22 days; 20 of 21 days")
+    assert readiness(history(training(arena()))).rung == "partner"
+    assert readiness(history(frame())).rung == "none"

@@ -1,0 +1,81 @@
+"""The gate: every reason it can refuse for, and the sentences with their numbers."""
+
+from typing import Any
+
+from models.base import Backtest, Score
+from models.gate import gate
+
+
+def backtest(
+    mine: float, *, rule: float = 1.0, coverage: float | None = 0.8, split: str = "a", **other: Any
+) -> Backtest:
+    segments = other.get("segments", {"all": mine})
+    return Backtest(
+        gate_metric=other.get("metric", "mase"),
+        chosen=other.get("chosen", "model"),
+        scores=(
+            Score(candidate="naive", is_rule=True, metrics={other.get("metric", "mase"): rule}, coverage=0.8,
+                  segments=dict.fromkeys(segments, rule)),
+            Score(candidate="model", is_rule=False, metrics={other.get("metric", "mase"): mine}, coverage=coverage,
+                  segments=segments),
+        ),
+        observations=100,
+        split=split,
+    )  # fmt: skip
+
+
+def test_the_first_model_needs_to_beat_the_rule_alone() -> None:
+    verdict = gate(backtest(0.9), None)
+    assert verdict.promote
+    assert verdict.reasons[0] == "model beats the naive rule naive: mase 0.9 against 1 on 100 observations."
+
+
+def test_worse_than_the_rule_or_equal_is_refused_first() -> None:
+    for value in (1.0, 1.2, float("nan")):
+        verdict = gate(backtest(value), None)
+        assert not verdict.promote
+        assert "does not beat the naive rule" in verdict.reasons[0]
+
+
+def test_the_rule_itself_is_never_promoted() -> None:
+    verdict = gate(backtest(1.5, chosen="naive"), None)
+    assert not verdict.promote
+    assert "the rule rung stays" in verdict.reasons[0]
+
+
+def test_on_the_same_split_the_champion_must_be_beaten() -> None:
+    assert gate(backtest(0.80), backtest(0.85)).promote
+    same = gate(backtest(0.85), backtest(0.85))
+    assert not same.promote
+    assert same.reasons[0] == "It does not beat the champion on the same split: mase 0.85 against 0.85."
+
+
+def test_on_another_split_skill_is_compared_and_said_so() -> None:
+    refit = gate(backtest(1.29, rule=1.5, split="b"), backtest(0.85))
+    assert refit.promote
+    assert any("different split" in reason and "86.0%" in reason for reason in refit.reasons)
+    assert not gate(backtest(1.35, rule=1.5, split="b"), backtest(0.85)).promote
+
+
+def test_coverage_too_low_too_high_or_unknown() -> None:
+    for coverage, words in ((0.65, "65.0% realized"), (0.95, "95.0% realized"), (None, "No coverage was measured")):
+        verdict = gate(backtest(0.9, coverage=coverage), None)
+        assert not verdict.promote
+        assert words in verdict.reasons[0]
+    assert gate(backtest(0.9, coverage=0.70), None).promote
+    assert gate(backtest(0.9, coverage=0.90), None).promote
+
+
+def test_no_segment_may_get_much_worse() -> None:
+    champion = backtest(0.9, segments={"weekends": 0.8, "weekdays": 0.95})
+    verdict = gate(backtest(0.85, segments={"weekends": 0.9, "weekdays": 0.8}), champion)
+    assert not verdict.promote
+    assert "weekends (0.9 against 0.8)" in verdict.reasons[0]
+    assert gate(backtest(0.85, segments={"weekends": 0.87, "weekdays": 0.8}), champion).promote
+    assert not gate(backtest(0.9, segments={"weekends": 1.2}), None).promote
+
+
+def test_another_metric_cannot_be_compared() -> None:
+    verdict = gate(backtest(0.5), backtest(0.6, metric="log_loss"))
+    assert not verdict.promote
+    assert "not comparable" in verdict.reasons[0]
