@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 # and not public: tests/pipeline/test_one_partner_fails.py breaks first if a release gives it another meaning.
 ORDER_ONLY: Mapping[str, Any] = {SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION: True}
 VERDICT = "every_partner"
+FIRST = "ingest"
 
 Metadata = dict[str, Any]
 Body = Callable[[str, str, "Progress"], Metadata]
@@ -61,7 +62,8 @@ def each_partner(
 
     record = failures_recorded if quiet else recorded
     failed: dict[str, str] = {}
-    out = {use_case: excluded(services, context.run_id, use_case) for use_case in use_cases}
+    # who is left out of a run is known when all of its connections were pulled, not half-way through them
+    out = {case: {} if step == FIRST else excluded(services, context.run.run_id, case) for case in use_cases}
     for partner in partners_in_run(context):
         metadata: Metadata = {"rows": 0}
         reasons = []
@@ -71,7 +73,7 @@ def each_partner(
                 context.log.warning(f"{partner} is left out: {out[use_case][partner]}")
             elif applies(partner, use_case):
                 try:
-                    with record(services, partner, step, context.run_id, use_case) as progress:
+                    with record(services, partner, step, context.run.run_id, use_case) as progress:
                         metadata.update(body(partner, use_case, progress))
                     metadata["rows"] += progress.rows
                 except Exception as error:  # whatever one partner's data or a broken edit raises, the others go on

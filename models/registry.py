@@ -18,7 +18,7 @@ USE_CASES: tuple[UseCaseSpec, ...] = (
         subject_kinds=("event", "series"),
         relation="attendance",
         training_relation="attendance_training",
-        candidates=("seasonal_naive", "prophet", "gradient_boosting", "mean"),
+        candidates=("seasonal_naive", "weekday_profile", "prophet", "gradient_boosting", "mean"),
     ),
     UseCaseSpec(
         name="pricing",

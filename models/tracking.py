@@ -285,7 +285,7 @@ def serve() -> None:
     import mlflow
     import pandas as pd
 
-    class Served(mlflow.pyfunc.PythonModel):  # type: ignore[misc,name-defined]
+    class Served(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
         """A use case's model behind MLflow's pyfunc interface."""
 
         def load_context(self, context: Any) -> None:

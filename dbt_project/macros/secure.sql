@@ -14,7 +14,7 @@
     {%- if config.get('materialized') == 'live_view' -%}
         grant select on {{ this }} to integrator_service
         {%- if this.name.endswith('_training') %}, integrator_analyst{% endif %}
-    {%- elif is_incremental() -%}
+    {%- elif is_kept() -%}
         analyze {{ this }}
     {%- else -%}
         select integrator.protect('{{ this }}');

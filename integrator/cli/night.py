@@ -1,8 +1,9 @@
 """`integrator run nightly` and `integrator retrain`: the same assets as on Dagster's page, with progress on stderr."""
 
 import time
+from collections import defaultdict
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -10,11 +11,16 @@ from integrator.cli.output import Json, PartnerOption, note, show
 from integrator.cli.session import open_session, require_partner
 from integrator.contracts.errors import PermanentError, TransientError, invalid
 from integrator.contracts.insight import USE_CASES
+from integrator.settings import load_settings
 
 if TYPE_CHECKING:
     from integrator_dagster.launch import NightResult
 
 run_app = typer.Typer(help="Run a job through Dagster.", no_args_is_help=True)
+STEP_OF_OP = {
+    "raw": "ingest", "harmonize": "harmonize and features", "model": "train", "insight": "score", "published": "publish",
+}  # fmt: skip
+STEPS_SHOWN = ("ingest", "harmonize and features", "train", "score", "publish")
 
 
 def register(app: typer.Typer) -> None:
@@ -31,52 +37,86 @@ def run() -> None:
 @run_app.command()
 def nightly(
     partner: Annotated[list[str], typer.Option(help="Only these partners; repeat for each.")] = [],  # noqa: B006
-    as_of: Annotated[str | None, typer.Option(help="RFC 3339: run as if it were then.")] = None,
+    as_of: Annotated[
+        str | None, typer.Option(help="RFC 3339: run as if it were then; later records stay unseen.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """The night: ingest, harmonize, features, train where no champion is, score, publish; all or some partners."""
-    from integrator_dagster.launch import run_night
+    from integrator_dagster.launch import instance_of, run_night
 
-    services = open_session()
+    moment = _moment(as_of)
+    settings = load_settings()
+    services = open_session(settings if moment is None else settings.model_copy(update={"now": moment}))
     for name in partner:
         require_partner(services, name)
-    result = run_night(services, partners=partner or None, as_of=_moment(as_of), progress=Progress())
-    finish(result, as_json=as_json)
+    progress = Progress()
+    with instance_of(settings) as instance:
+        result = run_night(instance, services, partner or None, progress=progress)
+    show(summary(result, progress), as_json=as_json)
+    raise_failure(result)
 
 
 def retrain(
     partner: PartnerOption,
     use_case: Annotated[str, typer.Option(help=f"One of {', '.join(USE_CASES)}.")],
+    promote: Annotated[bool, typer.Option(help="Let the challenger serve if the gate lets it pass.")] = True,
     as_json: Json = False,
 ) -> None:
-    """Train a challenger for one partner, show the gate's verdict; a promotion rescores and publishes."""
-    from integrator_dagster.launch import run_retrain
+    """Train a challenger for one partner and let the gate decide; a promotion rescores and publishes."""
+    from integrator_dagster.launch import instance_of, run_retrain
 
     if use_case not in USE_CASES:
         raise invalid("use case", use_case, USE_CASES)
     services = open_session()
     require_partner(services, partner)
-    result = run_retrain(services, partner=partner, use_case=use_case, progress=Progress())
-    finish(result, as_json=as_json)
+    with instance_of(services.settings) as instance:
+        result = run_retrain(instance, services, partner, use_case, config={"promote": promote}, progress=Progress())
+    raise_failure(result)
+    newest = max(services.tracking.versions(use_case, partner), key=lambda version: int(version.version))
+    show([newest.__dict__], as_json=as_json)
 
 
 class Progress:
-    """A line on stderr as each asset starts and ends, with the seconds since the start."""
+    """A line on stderr as each asset ends, with the seconds since the start; and how long each step took."""
 
     def __init__(self) -> None:
         self._start = time.monotonic()
+        self._began: dict[str, float] = {}
+        self.seconds: dict[str, float] = defaultdict(float)
 
-    def __call__(self, text: str) -> None:
-        note(f"  {time.monotonic() - self._start:5.1f} s  {text}")
+    def __call__(self, op: str, what: str) -> None:
+        now = time.monotonic()
+        if what == "started":
+            self._began[op] = now
+            return
+        took = now - self._began.pop(op, now)
+        self.seconds[STEP_OF_OP.get(op.split("__")[0], op)] += took
+        note(f"  {now - self._start:5.1f} s  {op.replace('__', '/'):<28} {what} in {took:.1f} s")
 
 
-def finish(result: "NightResult", *, as_json: bool) -> None:
-    """Print the steps; a partner that failed makes the command fail, and says whether trying again may help."""
-    show(result.steps, as_json=as_json)
+def summary(result: "NightResult", progress: Progress) -> list[dict[str, Any]]:
+    """Seconds, rows and outcomes of each step, from what the run recorded."""
+    counted: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
+    for entry in result.steps:
+        step = "harmonize and features" if entry.step in ("harmonize", "features") else entry.step
+        counted[step]["rows"] += entry.row_count
+        counted[step][entry.status] += 1
+    return [
+        {
+            "step": step, "seconds": f"{progress.seconds.get(step, 0.0):.1f}", "rows": counted[step]["rows"],
+            "succeeded": counted[step]["success"], "failed": counted[step]["failed"] + counted[step]["excluded"],
+        }
+        for step in STEPS_SHOWN
+    ]  # fmt: skip
+
+
+def raise_failure(result: "NightResult") -> None:
+    """A partner that failed makes the command fail; the exit code says whether trying again may help."""
     if result.success:
         return
     named = "; ".join(f"{name}: {reason}" for name, reason in result.failed_partners.items())
-    text = f"the run failed for {named}" if named else f"the run failed: {result.reason}"
+    text = f"the run failed for {named}" if named else f"the run failed: {result.message}"
     raise (TransientError if result.is_transient else PermanentError)(text)
 
 

@@ -47,15 +47,15 @@ def harmonize_assets(work: Work, manifest: Manifest) -> AssetsDefinition:
         from integrator.steps.runs import excluded
 
         services = integrator.services
-        out = excluded(services, context.run_id)
+        out = excluded(services, context.run.run_id)
         partners = [partner for partner in partners_in_run(context) if partner not in out]
-        with WholeStep(services, partners, context.run_id) as timing:
-            report = work.build(services, context.run_id, context.log.info)
+        with WholeStep(services, partners, context.run.run_id) as timing:
+            report = work.build(services, context.run.run_id, context.log.info)
         yield from _materialized(manifest, report)
         reasons: Reasons = defaultdict(list)
         yield from _tested(manifest, report, partners, reasons)
         yield from contract.results(work, services, manifest, partners, reasons)
-        record(services, report, manifest, partners, reasons, context.run_id, timing)
+        record(services, report, manifest, partners, reasons, context.run.run_id, timing)
         for partner, why in sorted(reasons.items()):
             context.log.warning(f"{partner} is left out from here: {why[0]}")
 
@@ -100,11 +100,9 @@ def _tested(
 
 
 def _blocks(test: Mapping[str, Any]) -> bool:
-    """Whether a failing row keeps its partner out: what the test's `meta.blocking` says, else its severity."""
+    """Whether a failing row leaves its partner out of the steps to come, as the test's meta says."""
     meta = {**test["config"].get("meta", {}), **test.get("meta", {})}
-    if "blocking" in meta:
-        return bool(meta["blocking"])
-    return str(test["config"].get("severity", "error")).lower() == "error"
+    return bool(meta.get("excludes_partner", True))
 
 
 class WholeStep:

@@ -54,7 +54,7 @@ def _published(work: Work, channel: ChannelSpec) -> AssetsDefinition:
         services = integrator.services
 
         def send(partner: str, use_case: str, progress: "Progress") -> Metadata:
-            return way(work, services, partner, use_case, progress, context.run_id)
+            return way(work, services, partner, use_case, progress, context.run.run_id)
 
         def applies(partner: str, use_case: str) -> bool:
             return not use_case or work.was_scored(services, partner, use_case)

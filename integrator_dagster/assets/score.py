@@ -49,7 +49,7 @@ def _insight(work: Work, spec: UseCaseSpec) -> AssetsDefinition:
         services = integrator.services
 
         def score(partner: str, use_case: str, progress: "Progress") -> Metadata:
-            report = work.score(services, partner, use_case, context.run_id)
+            report = work.score(services, partner, use_case, context.run.run_id)
             progress.rows = report.rows
             return {**report.by_outcome, "model": report.model_name, "version": report.model_version}
 

@@ -14,7 +14,6 @@ from dagster import (
     Config,
     MetadataValue,
     Nothing,
-    Output,
     asset,
 )
 from pydantic import Field
@@ -91,10 +90,10 @@ def _model(work: Work, spec: UseCaseSpec) -> AssetsDefinition:
     )
     def model(context: AssetExecutionContext, config: Training, integrator: Integrator) -> Iterator[Any]:
         services = integrator.services
-        reports: "dict[str, TrainReport]" = {}
+        reports: dict[str, TrainReport] = {}
 
         def train(partner: str, use_case: str, progress: "Progress") -> Metadata:
-            report = work.train(services, partner, use_case, config.config(), context.run_id, not config.force)
+            report = work.train(services, partner, use_case, config.config(), context.run.run_id, not config.force)
             reports[partner] = report
             progress.rows, progress.note = report.rows, outcome(report)
             return facts(report)

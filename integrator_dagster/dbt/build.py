@@ -50,7 +50,7 @@ def run_dbt(arguments: list[str], env: Mapping[str, str], target: Path, say: Say
     target.mkdir(parents=True, exist_ok=True)
     results = target / "run_results.json"
     results.unlink(missing_ok=True)
-    process = subprocess.Popen(  # noqa: S603
+    process = subprocess.Popen(
         command(*arguments, "--project-dir", str(PROJECT), "--profiles-dir", str(PROJECT), "--target-path", str(target),
                 "--log-path", str(target), "--log-format", "text", "--no-use-colors", "--no-version-check"),
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, text=True, cwd=PROJECT,

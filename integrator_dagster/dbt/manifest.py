@@ -62,7 +62,7 @@ def _files(project: Path) -> Iterator[Path]:
 
 
 def _parse(project: Path, target: Path) -> None:
-    done = subprocess.run(  # noqa: S603
+    done = subprocess.run(
         command("parse", "--no-version-check", "--project-dir", str(project), "--profiles-dir", str(project),
                 "--target-path", str(target), "--log-path", str(target)),
         capture_output=True, text=True, check=False, cwd=project, env=environment(), stdin=subprocess.DEVNULL,

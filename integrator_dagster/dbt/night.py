@@ -8,9 +8,6 @@ if TYPE_CHECKING:
     from integrator.steps.services import Services
 
 LOCK = 0x1D7E6A71
-# Tests only warn while the night runs: an error would make dbt skip every model behind it, for all partners. What
-# keeps a partner out is decided from each test's own severity in the manifest, once the rows' partners are known.
-TESTS_WARN = {"INTEGRATOR_DBT_TEST_SEVERITY": "warn"}
 
 
 def build(services: "Services", run_id: str, say: Say) -> BuildReport:
@@ -27,7 +24,7 @@ def build(services: "Services", run_id: str, say: Say) -> BuildReport:
         say(f"dbt takes what changed in transactions {window.low} to {window.high}{', everything' if window.rebuild else ''}")
         nodes = run_dbt(
             ["build", *harmonize.dbt_args(window)],
-            {**harmonize.dbt_env(database, window, services.clock()), **TESTS_WARN},
+            harmonize.dbt_env(database, window, services.clock()),
             target,
             say,
         )

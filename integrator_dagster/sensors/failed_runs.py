@@ -3,7 +3,14 @@
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from dagster import DagsterRun, DefaultSensorStatus, RunFailureSensorContext, RunRequest, SensorDefinition, run_failure_sensor
+from dagster import (
+    DagsterRun,
+    DefaultSensorStatus,
+    RunFailureSensorContext,
+    RunRequest,
+    SensorDefinition,
+    run_failure_sensor,
+)
 
 from integrator_dagster.jobs import NIGHT, Jobs
 from integrator_dagster.partitions import SINGLE, known_partners, partners_of

@@ -47,7 +47,7 @@ def boosted(model: Any, rows: Floats, encoded: Floats) -> Floats:
 def fit_boosting(rows: Floats, encoded: Floats, people: Floats, seed: int) -> Any:
     """One small tree ensemble over all units; absolute error, so its answer is a median. Deterministic under `seed`."""
     from sklearn.ensemble import HistGradientBoostingRegressor
-    from threadpoolctl import threadpool_limits
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
     model = HistGradientBoostingRegressor(
         loss="absolute_error",

@@ -110,7 +110,7 @@ def contributions(effects: Floats, shift: float, cap: float) -> list[Contributio
 
 
 def summary(value: float, baseline: float, weekday: int | None, kept: Sequence[Contribution]) -> str:
-    """ "Expected attendance 900, 12 % above similar Saturdays, driven by the recent level." """
+    """One sentence, as in: Expected attendance 900, 12 % above similar Saturdays, driven by the recent level."""
     days = MESSAGES["days"] if weekday is None else WEEKDAYS[weekday - 1]
     driver = _driver(value - baseline, kept)
     return MESSAGES["expected"].format(

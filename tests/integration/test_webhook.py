@@ -60,7 +60,7 @@ def receiver() -> Iterator[Receiver]:
 def clean(services: Services) -> Services:
     with services.database.batch() as connection:
         for table in ("integrator.webhook_endpoint", "ops.outbox", "ops.delivery_attempt", "insights.version",
-                      "insights.current", "ops.event_log"):  # fmt: skip
+                      "insights.current", "ops.event_log", "ops.prediction_log"):  # fmt: skip
             connection.execute(text(f"delete from {table}"))
     return services
 
@@ -285,10 +285,10 @@ def test_unknown_event_types_and_use_cases(clean: Services) -> None:
         add(clean, "https://example.com/", use_cases=("leads",))
 
 
-def test_many(clean: Services, receiver: Receiver, record_property: Callable[[str, object], None]) -> None:
+def test_many(clean: Services, receiver: Receiver, record_testsuite_property: Callable[[str, object], None]) -> None:
     add(clean, receiver.url)
     put_out(clean, *(str(number) for number in range(1000)))
     started = time.perf_counter()
     assert deliver(clean, "alpha").delivered == 1000
-    record_property("webhooks_per_second", 1000 / (time.perf_counter() - started))
+    record_testsuite_property("webhooks_per_second", 1000 / (time.perf_counter() - started))
     assert len({headers["webhook-id"] for headers, _ in receiver.got}) == 1000

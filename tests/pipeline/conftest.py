@@ -11,8 +11,8 @@ from dagster import AssetKey, DagsterInstance, ExecuteInProcessResult
 from integrator.settings import Settings
 from integrator.steps.services import Services
 from integrator.storage.partners import Partner, register
-from integrator_dagster.definitions import build_definitions
 from integrator_dagster.dbt.manifest import manifest_of
+from integrator_dagster.definitions import build_definitions
 from integrator_dagster.launch import holding, sync_partners
 from integrator_dagster.partitions import range_tags
 from integrator_dagster.work import Work

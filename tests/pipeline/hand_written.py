@@ -4,8 +4,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from integrator.contracts.records import LandingResult
 from integrator.contracts.readiness import Readiness, Requirement
+from integrator.contracts.records import LandingResult
 from integrator.steps.deliver import DeliveryReport
 from integrator.steps.ingest import IngestReport
 from integrator.steps.publish import PublishReport

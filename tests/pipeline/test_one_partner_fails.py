@@ -8,9 +8,9 @@ from integrator.steps.services import Services
 from integrator.storage import step_runs
 from integrator_dagster.partitions import ONLY
 from integrator_dagster.sensors.failed_runs import retries
+from models.registry import USE_CASES
 from tests.pipeline.conftest import Run
 from tests.pipeline.hand_written import Recorder
-from models.registry import USE_CASES
 
 ALL = {"alpha", "beta", "gamma"}
 CASES = {spec.name for spec in USE_CASES}

@@ -1,6 +1,5 @@
 {{ config(
-    materialized='incremental',
-    incremental_strategy='whole',
+    materialized='whole',
     indexes=[{'columns': ['partner', 'platform', 'event_id']}],
 ) }}
 

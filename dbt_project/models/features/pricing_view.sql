@@ -53,7 +53,24 @@ daily as (
 
 partners as (
 
-    select * from {{ source('integrator', 'partner') }}
+    select
+        partner.*,
+        -- a region without a calendar of its own follows its country's
+        case
+            when exists (
+                select 1
+                from {{ source('reference', 'holiday') }} as calendar
+                where calendar.region = partner.region
+            ) then partner.region
+            else substring(partner.region from 1 for 2)
+        end as holiday_region
+    from {{ source('integrator', 'partner') }} as partner
+
+),
+
+holidays as (
+
+    select * from {{ source('reference', 'holiday') }}
 
 ),
 
@@ -83,25 +100,15 @@ final as (
         daily.product_group,
         {{ iso_weekday('daily.sold_on') }} as weekday,
         {{ month_of('daily.sold_on') }} as month,
-        exists(
-            select 1
-            from {{ source('reference', 'holiday') }} as holiday
-            where
-                holiday.holiday_date = daily.sold_on
-                and holiday.region = case
-                    when exists (
-                        select 1 from {{ source('reference', 'holiday') }} as calendar
-                        where calendar.region = partners.region
-                    ) then partners.region
-                    else substring(partners.region from 1 for 2)
-                end
-        ) as is_holiday,
+        holidays.name is not null as is_holiday,
 
         -- what it stands on
         {{ as_of() }} as as_of,
         {{ input_position() }} as input_position
     from daily
     inner join partners on daily.partner = partners.partner
+    left join holidays
+        on partners.holiday_region = holidays.region and daily.sold_on = holidays.holiday_date
 
 )
 

@@ -91,9 +91,8 @@ def where_next(services: "Services", logins: Sequence["Login"], published: Mappi
         f"  Dagster http://127.0.0.1:{settings.dagster_port} · MLflow http://127.0.0.1:{settings.mlflow_port} · API {api}"
     )
     example = json.loads(insight.document)
-    print(
-        f"  why {amount(example['value'], example['unit']) or 'it was refused'}:\n    .venv/bin/integrator explain {example['id']}"
-    )
+    said = amount(example["value"], example["unit"]) or "it was refused"
+    print(f"  why {said}:\n    .venv/bin/integrator explain {example['id']}")
 
 
 def _path(subject_id: str) -> str:

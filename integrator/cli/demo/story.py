@@ -6,22 +6,21 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from integrator.cli.demo import cast, printed, verify
-from integrator.cli.night import Progress
+from integrator.cli.night import Progress, raise_failure, summary
 from integrator.cli.output import note
 from integrator.cli.processes import Applications
 from integrator.cli.session import open_session
 from integrator.cli.up import start_realtime, start_sandbox
-from integrator.contracts.errors import Defect, PermanentError, TransientError
+from integrator.contracts.errors import Defect
 from integrator.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from integrator_dagster.launch import NightResult
-
     from integrator.cli.demo.cast import Login
     from integrator.cli.demo.verify import Published
     from integrator.steps.services import Services
+    from integrator_dagster.launch import NightResult
 
 SAMPLE = 25
 
@@ -39,38 +38,31 @@ def run(settings: Settings, *, shown: int) -> None:
         with _timed("partners, logins, connections, webhook endpoints"):
             logins = cast.prepare(services, sandbox.url)
         note("the night:")
-        result = _night(services)
-        _raise_failure(result)
+        progress = Progress()
+        result = _night(services, progress)
+        raise_failure(result)
         with _timed("verification: tables, API and webhooks hold the same bytes"):
             api = start_realtime(services, applications)
             insights, counts = _verify(logins, api.url, sandbox.url)
         printed.datasets()
         printed.insights(insights, shown)
-        printed.steps(result.steps)
+        printed.steps(summary(result, progress))
         printed.verified(counts)
         printed.where_next(services, logins, insights)
     note(f"done in {time.monotonic() - started:.0f} s; PostgreSQL and Redis go on until `make down`")
 
 
-def _night(services: "Services") -> "NightResult":
-    """Let the sensors find the partners and their data, then run what they ask for."""
-    from integrator_dagster.launch import run_news
+def _night(services: "Services", progress: Progress) -> "NightResult":
+    """Let the sensors find the partners and their data, then run the night."""
+    from integrator_dagster.launch import instance_of, run_night
+    from integrator_dagster.ticks import find_news, find_partners
 
-    result = run_news(services, progress=Progress())
-    if result is None:
-        note("  the sensors found no news; the night runs on its schedule all the same")
-        from integrator_dagster.launch import run_night
-
-        result = run_night(services, progress=Progress())
-    return result
-
-
-def _raise_failure(result: "NightResult") -> None:
-    if result.success:
-        return
-    named = "; ".join(f"{name}: {reason}" for name, reason in result.failed_partners.items())
-    reason = f"the night failed for {named}" if named else f"the night failed: {result.reason}"
-    raise (TransientError if result.is_transient else PermanentError)(reason)
+    with instance_of(services.settings) as instance:
+        new = find_partners(instance, services)
+        note(f"  sensor partners_registry: {', '.join(new) + ' are new' if new else 'nothing changed'}")
+        news = find_news(instance, services)
+        note(f"  sensor platform_news: {'news for ' + ', '.join(news) if news else 'no platform has news'}")
+        return run_night(instance, services, progress=progress)
 
 
 def _verify(

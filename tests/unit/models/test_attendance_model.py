@@ -218,13 +218,15 @@ def test_a_year_of_silence_is_refused_a_month_gets_the_rule() -> None:
 
 
 @pytest.mark.parametrize("level", [0, 250])
-def test_a_constant_series_stays_constant(trained: Trained, level: int) -> None:
+def test_a_constant_series_stays_constant(level: int) -> None:
     found = rule(frame(series("a", [level] * 63)))["a-2026-03-16"]
     assert found.value == level
     assert found.interval is not None and found.interval.low == found.interval.high == level
 
 
-def test_bad_series_beside_good_ones_do_not_stop_training() -> None:
+@pytest.fixture(scope="module")
+def mixed() -> dict[str, Prediction]:
+    """Bad series beside good ones, trained and predicted together."""
     gaps: list[int | None] = [
         value if n % 3 else None for n, value in enumerate(synthetic_people(63, level=300, seed=9))
     ]
@@ -233,10 +235,13 @@ def test_bad_series_beside_good_ones_do_not_stop_training() -> None:
         series("over", synthetic_people(63, level=300, seed=8), capacity=100), series("no_size", [7, 9] * 31, capacity=None),
     )  # fmt: skip
     trained = ATTENDANCE.train(training(live), TrainConfig(candidates=("weekday_profile",)), CONTEXT)
-    found = {p.subject.id: p for p in trained.model.predict(ATTENDANCE.rows(live, CONTEXT))}
-    assert found["zeros"].value == 0
-    assert found["constant"].value == 250
-    assert found["two"].status == "fallback"
-    assert (found["over"].value or 0) > 100, "a capacity that was often exceeded does not cap"
-    assert all(p.value is not None and np.isfinite(p.value) for p in found.values())
-    json.dumps([p.details for p in found.values()], allow_nan=False)
+    return {p.subject.id: p for p in trained.model.predict(ATTENDANCE.rows(live, CONTEXT))}
+
+
+def test_bad_series_beside_good_ones_do_not_stop_training(mixed: dict[str, Prediction]) -> None:
+    assert mixed["zeros"].value == 0
+    assert mixed["constant"].value == 250
+    assert mixed["two"].status == "fallback"
+    assert (mixed["over"].value or 0) > 100, "a capacity that was often exceeded does not cap"
+    assert all(p.value is not None and np.isfinite(p.value) for p in mixed.values())
+    json.dumps([p.details for p in mixed.values()], allow_nan=False)
