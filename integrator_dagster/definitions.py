@@ -38,7 +38,10 @@ def build_definitions(
         # single-run backfill policies are marked beta, and the whole night stands on them
         warnings.simplefilter("ignore", BetaWarning)
         return _assembled(
-            settings or load_settings(), work or Work(), manifest_of() if manifest is None else manifest, integrator or Integrator()
+            settings or load_settings(),
+            work or Work(),
+            manifest_of() if manifest is None else manifest,
+            integrator or Integrator(),
         )
 
 

@@ -191,7 +191,8 @@ def _alone(services: "Services", instance: DagsterInstance) -> Iterator[None]:
     from sqlalchemy import text
 
     with services.database.batch() as connection:
-        if not connection.execute(text("select pg_try_advisory_xact_lock(:lock)"), {"lock": LOCK}).scalar_one():
+        locked: bool = connection.execute(text("select pg_try_advisory_xact_lock(:lock)"), {"lock": LOCK}).scalar_one()
+        if not locked:
             raise Conflict("another command runs a night or a retraining; wait for it to end")
         for run in instance.get_runs(RunsFilter(statuses=list(IN_FLIGHT), tags=BY_COMMAND)):
             instance.report_run_failed(run, "the command that ran it was ended")

@@ -7,9 +7,18 @@ alone and logs one materialization for each partner that succeeded. `ops.step_ru
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
-from dagster import AssetExecutionContext, AssetKey, AssetMaterialization, Failure, MetadataValue, Output
+from dagster import (
+    AssetExecutionContext,
+    AssetKey,
+    AssetMaterialization,
+    DagsterType,
+    Failure,
+    MetadataValue,
+    Nothing,
+    Output,
+)
 from dagster._core.definitions.source_asset import SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION
 
 from integrator_dagster.partitions import known_partners, partners_of
@@ -25,6 +34,8 @@ VERDICT = "every_partner"
 FIRST = "ingest"
 
 Metadata = dict[str, Any]
+NOTHING = cast(DagsterType, Nothing)
+"""The type of a step that hands nothing to the next but its place in the order; Dagster's stubs take it for a class."""
 Body = Callable[[str, str, "Progress"], Metadata]
 """Partner, use case ('' where the step knows none) and progress; its metadata goes on the partner's materialization."""
 Applies = Callable[[str, str], bool]
@@ -70,14 +81,14 @@ def each_partner(
         for use_case in use_cases:
             if partner in out[use_case]:
                 reasons.append(out[use_case][partner])
-                context.log.warning(f"{partner} is left out: {out[use_case][partner]}")
+                context.log.warning("%s is left out: %s", partner, out[use_case][partner])
             elif applies(partner, use_case):
                 try:
                     with record(services, partner, step, context.run.run_id, use_case) as progress:
                         metadata.update(body(partner, use_case, progress))
                     metadata["rows"] += progress.rows
                 except Exception as error:  # whatever one partner's data or a broken edit raises, the others go on
-                    context.log.exception(f"{partner} failed in {step} {use_case}".rstrip())
+                    context.log.exception("%s failed in %s", partner, f"{step} {use_case}".rstrip())
                     reasons.append(f"{type(error).__name__}: {error}")
         if reasons:
             failed[partner] = reasons[0]

@@ -4,6 +4,8 @@ Importing inside the functions keeps the load of the definitions short, and keep
 harming anything but that use case: it is met where that model is trained or scored, in the run's own process.
 """
 
+import logging
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -49,7 +51,19 @@ def _ingest(services: "Services", partner: str, platform: str, kind: str) -> "In
 def _build(services: "Services", run_id: str, say: Say) -> BuildReport:
     from integrator_dagster.dbt.night import build
 
+    threading.Thread(target=_preload, args=(services,), name="preload", daemon=True).start()
     return build(services, run_id, say)
+
+
+def _preload(services: "Services") -> None:
+    """Open what the steps after dbt need: 8 s that pass while dbt, a process of its own, runs for as long."""
+    from integrator.steps import quality
+
+    for opening in (lambda: services.tracking.preload(), quality.preload):
+        try:
+            opening()
+        except Exception:  # the step that needs it meets the same failure, and reports it
+            logging.getLogger(__name__).debug("preloading failed", exc_info=True)
 
 
 def _quality(services: "Services", partner: str, kind: str) -> "Finding":

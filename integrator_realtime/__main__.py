@@ -29,7 +29,7 @@ def main() -> int:
         services = open_services(settings)
         port = free_port(settings.realtime_port if arguments.port is None else arguments.port)
     except IntegratorError as error:
-        print(f"integrator_realtime: {error}", file=sys.stderr)
+        sys.stderr.write(f"integrator_realtime: {error}\n")
         return error.exit_code
     url = f"http://{HOST}:{port}"
     app = create_app(services, issuer=arguments.public_url or url, deliver=not arguments.no_webhooks)

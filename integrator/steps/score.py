@@ -57,7 +57,8 @@ def score(services: Services, partner: str, use_case: str, *, run_id: str) -> Sc
     name, version, model = _model(services, code, partner)
 
     started = time.perf_counter()
-    rows = [restored(stored(row)) for row in code.rows(frame, context)]
+    history = _history(services, code, partner) if name == rule_name(use_case) else None
+    rows = [restored(stored(row)) for row in code.rows(frame, context, history)]
     results = predict_all(model, rows, decimals_of(code.spec, entry.currency))
     latency_ms = (time.perf_counter() - started) * 1000 / len(rows) if rows else None
 
@@ -95,6 +96,12 @@ def _model(services: Services, code: UseCase, partner: str) -> tuple[str, str, F
     if champion is None:
         return rule_name(code.spec.name), RULE_VERSION, code.rule()
     return champion.name, champion.version, champion.model
+
+
+def _history(services: Services, code: UseCase, partner: str) -> pl.DataFrame | None:
+    if not code.spec.rule_reads_history:
+        return None
+    return frames.read_features(services.database, f"features.{code.spec.training_relation}", partner)
 
 
 def _as_of(frame: pl.DataFrame, clock: Clock) -> datetime:

@@ -204,8 +204,8 @@ def history(connection: Connection, partner: str, insight_id: str) -> list[Serve
 def stale_counts(connection: Connection, now: datetime) -> dict[str, int]:
     """Current insights past their `stale_after`, by partner; all partners (the night's own look)."""
     rows = connection.execute(
-        text("""select partner, count(*) from insights.current
+        text("""select partner, count(*) as n from insights.current
         where stale_after < :now and status <> 'withdrawn' group by partner order by partner"""),
         {"now": now},
     )
-    return {partner: int(count) for partner, count in rows}
+    return {row.partner: int(row.n) for row in rows}

@@ -45,7 +45,7 @@ def figures(connection: Connection, partner: str, use_case: str, version: str) -
           where partner = :partner and use_case = :use_case and model_version = :version order by candidate, metric"""),
         {"partner": partner, "use_case": use_case, "version": version},
     )
-    return [Figure(*row) for row in rows]
+    return [Figure(row.candidate, row.metric, row.value) for row in rows]
 
 
 def remember_readiness(connection: Connection, partner: str, readiness: Readiness, now: datetime) -> None:

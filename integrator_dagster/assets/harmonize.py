@@ -57,7 +57,7 @@ def harmonize_assets(work: Work, manifest: Manifest) -> AssetsDefinition:
         yield from contract.results(work, services, manifest, partners, reasons)
         record(services, report, manifest, partners, reasons, context.run.run_id, timing)
         for partner, why in sorted(reasons.items()):
-            context.log.warning(f"{partner} is left out from here: {why[0]}")
+            context.log.warning("%s is left out from here: %s", partner, why[0])
 
     return harmonize
 

@@ -3,12 +3,12 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from dagster import AssetExecutionContext, AssetKey, AssetsDefinition, Nothing, Output, asset
+from dagster import AssetExecutionContext, AssetKey, AssetsDefinition, Output, asset
 
 from integrator.contracts.records import PLURALS
 from integrator.platforms.base import PlatformSpec
 from integrator.platforms.registry import PLATFORMS
-from integrator_dagster.outcomes import Metadata, each_partner
+from integrator_dagster.outcomes import NOTHING, Metadata, each_partner
 from integrator_dagster.partitions import ONE_RUN, PARTNERS
 from integrator_dagster.resources.integrator import Integrator
 from integrator_dagster.work import Work
@@ -35,14 +35,14 @@ def _raw(work: Work, platform: PlatformSpec, kind: str) -> AssetsDefinition:
     @asset(
         key=key,
         group_name=GROUP,
-        description=f"{platform.title}: what changed in {PLURALS[kind]} since the last cursor of each of a partner's connections, "
-        "landed with its versions; what cannot be read is in quarantine.",
+        description=f"{platform.title}: what changed in {PLURALS[kind]} since the last cursor of each of a partner's "
+        "connections, landed with its versions; what cannot be read is in quarantine.",
         kinds={"postgres", "python"},
         owners=["team:integrator"],
         tags={"step": GROUP, "platform": platform.name},
         partitions_def=PARTNERS,
         backfill_policy=ONE_RUN,
-        dagster_type=Nothing,
+        dagster_type=NOTHING,
     )
     def raw(context: AssetExecutionContext, integrator: Integrator) -> Iterator[Output[None]]:
         services = integrator.services

@@ -3,12 +3,12 @@
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from dagster import AssetExecutionContext, AssetKey, AssetsDefinition, Nothing, Output, asset
+from dagster import AssetExecutionContext, AssetKey, AssetsDefinition, Output, asset
 
 from integrator.delivery.base import ChannelSpec
 from integrator.delivery.registry import CHANNELS
 from integrator_dagster.assets.score import insight_key
-from integrator_dagster.outcomes import Metadata, each_partner
+from integrator_dagster.outcomes import NOTHING, Metadata, each_partner
 from integrator_dagster.partitions import ONE_RUN, PARTNERS
 from integrator_dagster.resources.integrator import Integrator
 from integrator_dagster.work import Work
@@ -48,7 +48,7 @@ def _published(work: Work, channel: ChannelSpec) -> AssetsDefinition:
         tags={"step": GROUP, "channel": channel.name},
         partitions_def=PARTNERS,
         backfill_policy=ONE_RUN,
-        dagster_type=Nothing,
+        dagster_type=NOTHING,
     )
     def published(context: AssetExecutionContext, integrator: Integrator) -> Iterator[Output[None]]:
         services = integrator.services

@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from dagster import AssetExecutionContext, AssetKey, AssetsDefinition, Nothing, Output, asset
+from dagster import AssetExecutionContext, AssetKey, AssetsDefinition, Output, asset
 
 from integrator_dagster.assets.train import model_key
-from integrator_dagster.outcomes import Metadata, each_partner
+from integrator_dagster.outcomes import NOTHING, Metadata, each_partner
 from integrator_dagster.partitions import ONE_RUN, PARTNERS
 from integrator_dagster.resources.integrator import Integrator
 from integrator_dagster.work import Work
@@ -43,7 +43,7 @@ def _insight(work: Work, spec: UseCaseSpec) -> AssetsDefinition:
         tags={"step": GROUP, "use_case": spec.name},
         partitions_def=PARTNERS,
         backfill_policy=ONE_RUN,
-        dagster_type=Nothing,
+        dagster_type=NOTHING,
     )
     def insight(context: AssetExecutionContext, integrator: Integrator) -> Iterator[Output[None]]:
         services = integrator.services

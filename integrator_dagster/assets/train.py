@@ -13,12 +13,11 @@ from dagster import (
     AssetsDefinition,
     Config,
     MetadataValue,
-    Nothing,
     asset,
 )
 from pydantic import Field
 
-from integrator_dagster.outcomes import Metadata, each_partner
+from integrator_dagster.outcomes import NOTHING, Metadata, each_partner
 from integrator_dagster.partitions import ONE_RUN, PARTNERS
 from integrator_dagster.resources.integrator import Integrator
 from integrator_dagster.work import Work
@@ -85,8 +84,8 @@ def _model(work: Work, spec: UseCaseSpec) -> AssetsDefinition:
         tags={"step": GROUP, "use_case": spec.name},
         partitions_def=PARTNERS,
         backfill_policy=ONE_RUN,
-        dagster_type=Nothing,
-        check_specs=[AssetCheckSpec(GATE, asset=key, description="Whether the challengers of this run passed the promotion gate.")],
+        dagster_type=NOTHING,
+        check_specs=[AssetCheckSpec(GATE, asset=key, description="Whether this run's challengers passed the promotion gate.")],
     )
     def model(context: AssetExecutionContext, config: Training, integrator: Integrator) -> Iterator[Any]:
         services = integrator.services

@@ -90,7 +90,7 @@ def count_offenders(services: "Services", test: NodeResult) -> dict[str, int]:
         with services.database.batch() as connection:
             connection.execute(text("set transaction read only"))
             rows = connection.exec_driver_sql(f"select partner, count(*) from ({test.compiled}) as failing group by 1")
-            return {str(partner): int(count) for partner, count in rows if partner is not None}
+            return {str(row[0]): int(row[1]) for row in rows if row[0] is not None}
     except ProgrammingError:
         return {}
 
@@ -106,9 +106,10 @@ def count_rows(services: "Services") -> dict[str, dict[str, int]]:
             text("""select schemaname, tablename from pg_tables where schemaname in ('harmonized', 'features')
               order by schemaname, tablename""")
         ).all()
-        for schema, name in tables:
+        for row in tables:
+            schema, name = str(row[0]), str(row[1])
             query = sql.SQL("select partner, count(*) from {} group by 1").format(sql.Identifier(schema, name))
-            counts[f"{schema}.{name}"] = {str(p): int(n) for p, n in connection.exec_driver_sql(query.as_string())}
+            counts[f"{schema}.{name}"] = {str(r[0]): int(r[1]) for r in connection.exec_driver_sql(query.as_string())}
     return counts
 
 

@@ -10,7 +10,7 @@ from dagster import (
 )
 
 from integrator.settings import Settings
-from integrator_dagster.jobs import Jobs
+from integrator_dagster.jobs import Jobs, training_config
 from integrator_dagster.partitions import known_partners, range_tags
 
 
@@ -24,14 +24,14 @@ def build_schedules(jobs: Jobs, settings: Settings) -> list[ScheduleDefinition]:
         name="nightly_insights", description="One run over all partners, every night.",
     )  # fmt: skip
     def nightly(context: ScheduleEvaluationContext) -> RunRequest | SkipReason:
-        return over_all(context)
+        return over_all(context, force=False)
 
     @schedule(
         job=jobs.retrain, cron_schedule=settings.retrain_cron, execution_timezone=zone, default_status=status,
         name="weekly_retrain", description="Every model of every partner is challenged once a week.",
     )  # fmt: skip
     def weekly(context: ScheduleEvaluationContext) -> RunRequest | SkipReason:
-        return over_all(context)
+        return over_all(context, force=True)
 
     hourly = ScheduleDefinition(
         name="freshness", job=jobs.freshness, cron_schedule="17 * * * *", execution_timezone=zone, default_status=status,
@@ -40,10 +40,13 @@ def build_schedules(jobs: Jobs, settings: Settings) -> list[ScheduleDefinition]:
     return [nightly, weekly, hourly]
 
 
-def over_all(context: ScheduleEvaluationContext) -> RunRequest | SkipReason:
-    """One run over all partners; its key is the tick's time, so that a tick said twice is one run."""
+def over_all(context: ScheduleEvaluationContext, *, force: bool) -> RunRequest | SkipReason:
+    """One run over all partners; its key is the tick's time, so that a tick said twice is one run.
+
+    `force` trains where there is a champion too. Said in the request, for a job's own config fills the launchpad alone.
+    """
     tags = range_tags(known_partners(context.instance))
     if not tags:
         return SkipReason("no partner is registered yet")
     moment = context.scheduled_execution_time
-    return RunRequest(run_key=moment.isoformat(), tags=tags)
+    return RunRequest(run_key=moment.isoformat(), tags=tags, run_config=training_config(force=force))

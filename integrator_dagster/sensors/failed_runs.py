@@ -12,7 +12,7 @@ from dagster import (
     run_failure_sensor,
 )
 
-from integrator_dagster.jobs import NIGHT, Jobs
+from integrator_dagster.jobs import NIGHT, Jobs, training_config
 from integrator_dagster.partitions import SINGLE, known_partners, partners_of
 from integrator_dagster.resources.integrator import Integrator
 
@@ -50,7 +50,11 @@ def retries(run: DagsterRun, failed: "Mapping[str, StepRun]") -> list[RunRequest
         return []
     return [
         RunRequest(
-            run_key=f"retry:{run.run_id}:{partner}", job_name=NIGHT, partition_key=partner, tags={ATTEMPT: str(attempt + 1)}
+            run_key=f"retry:{run.run_id}:{partner}",
+            job_name=NIGHT,
+            partition_key=partner,
+            tags={ATTEMPT: str(attempt + 1)},
+            run_config=training_config(force=False),
         )
         for partner, entry in sorted(failed.items())
         if entry.is_transient

@@ -16,7 +16,7 @@ from dagster import (
 )
 
 from integrator.contracts.errors import IntegratorError
-from integrator_dagster.jobs import Jobs, in_flight
+from integrator_dagster.jobs import Jobs, in_flight, training_config
 from integrator_dagster.partitions import known_partners, range_tags
 from integrator_dagster.resources.integrator import Integrator
 from integrator_dagster.work import Work
@@ -66,7 +66,11 @@ def news_sensor(work: Work, jobs: Jobs, status: DefaultSensorStatus) -> SensorDe
         cursor = write(kept | {partner: tried.get(partner, NEVER).again(now) for partner in fresh})
         if not fresh:
             return SensorResult(skip_reason="no platform has news", cursor=cursor)
-        request = RunRequest(run_key=f"news:{now.isoformat()}:{','.join(fresh)}", tags=range_tags(known, fresh))
+        request = RunRequest(
+            run_key=f"news:{now.isoformat()}:{','.join(fresh)}",
+            tags=range_tags(known, fresh),
+            run_config=training_config(force=False),
+        )
         return SensorResult(run_requests=[request], cursor=cursor)
 
     return platform_news
@@ -80,7 +84,7 @@ def _has_news(context: SensorEvaluationContext, work: Work, integrator: Integrat
                 return True
         except IntegratorError as error:
             # the night reports it; a sensor that fails would ask nobody else
-            context.log.warning(f"{partner}/{platform} could not be asked: {error}")
+            context.log.warning("%s/%s could not be asked: %s", partner, platform, error)
     return False
 
 

@@ -46,7 +46,7 @@ def router(gateway: Gateway, metrics: Metrics) -> APIRouter:
 
     @routes.get("/healthz", tags=["operation"])
     async def healthz() -> JSONResponse:
-        """This process answers."""
+        """Whether the process answers at all."""
         return JSONResponse({"status": "ok"})
 
     @routes.get("/readyz", tags=["operation"])

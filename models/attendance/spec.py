@@ -31,7 +31,7 @@ class Attendance:
 
         return train(training, config, context)
 
-    def rows(self, live: pl.DataFrame, context: Context) -> list[FeatureRow]:
+    def rows(self, live: pl.DataFrame, context: Context, history: pl.DataFrame | None = None) -> list[FeatureRow]:
         """Every scheduled event up to 14 days ahead, and every series with or lately with one."""
         from models.attendance.rows import rows
 

@@ -13,6 +13,10 @@ Floats = NDArray[np.float64]
 
 LEVEL_DAYS = 28
 USABLE_ERROR = 3.0
+STEEPEST = -8.0
+"""No elasticity below this is used. Published ones for groceries lie mostly between -1 and -6 (Bijmolt, van Heerde &
+Pieters 2005, a mean of -2.6 over 1,851); promotions look steeper, since display and stock-building add to the price
+cut. A bound at -6 forecast worse on promotions than none, at -8 better."""
 _ROUNDS = 4
 _STEPS = 8
 _TREND_SD = 0.5
@@ -127,6 +131,11 @@ def expected(panel: Panel, origin: int, days: int, elasticity: Floats, weekday: 
         sold = (panel.quantity[:, past] * known).sum(axis=1)
         level = np.where((sold > 0) & (exposure > 0), sold / np.maximum(exposure, 1e-12), np.nan)
         return level[:, None] * np.exp(moved[:, future]) * panel.open_days[future]
+
+
+def bounded(elasticity: Floats) -> Floats:
+    """Elasticities as they are used: never above zero, never steeper than `STEEPEST`."""
+    return np.clip(elasticity, STEEPEST, 0.0)
 
 
 def deviance(actual: Floats, forecast: Floats) -> float:

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from models.base import FeatureRow
+from models.pricing.currency import digits
 
 LEAST_PRICES = 4
 LEAST_SPREAD = 0.05
@@ -18,6 +19,12 @@ _LONGEST_TEST = 26
 
 def refusal(row: FeatureRow, elasticity: dict[str, Any]) -> str | None:
     """Why this product is not priced, with what would mend it; None when it can be."""
+    if row["weeks"] < LEAST_WEEKS:
+        left = LEAST_WEEKS - row["weeks"]
+        return (
+            f"No price recommended: it was sold over {row['weeks']} week{'s' * (row['weeks'] != 1)}, {LEAST_WEEKS} are "
+            f"needed. {left} more week{'s' * (left != 1)} of sales would mend it, best at changing prices"
+        )
     reason = _too_little(row) or _no_effect(elasticity)
     return None if reason is None else f"No price recommended: {reason}. {price_test(row, elasticity)}"
 
@@ -25,23 +32,23 @@ def refusal(row: FeatureRow, elasticity: dict[str, Any]) -> str | None:
 def price_test(row: FeatureRow, elasticity: dict[str, Any]) -> str:
     """The price test that measures the elasticity to ±0.5: var(b) = φ / (n·q·var(log price)), solved for n days."""
     price, daily = row["current_price"], float(np.mean(row["recent_quantity"] or [0.0]))
-    step = np.log1p(_TEST_STEP)
-    days = elasticity["dispersion"] / (max(daily, 1e-3) * _TEST_ERROR**2 * step**2)
+    log_step = np.log1p(_TEST_STEP)
+    days = elasticity["dispersion"] / (max(daily, 1e-3) * _TEST_ERROR**2 * log_step**2)
     weeks = int(np.ceil(days / 7 / 2)) * 2
-    low, high = price / (1 + _TEST_STEP), price * (1 + _TEST_STEP)
+    step = row["price_step"] if row["price_step"] <= price * _TEST_STEP / 2 else 0.01
+    low, high = (round(p / step) * step for p in (price / (1 + _TEST_STEP), price * (1 + _TEST_STEP)))
+    shown = 0 if step == 1 else digits(row["currency"])
     if weeks > _LONGEST_TEST:
         return (
             f"It sells {daily:.1f} a day, too unevenly for steps of {_TEST_STEP:.0%} to tell within half a year: "
             "a price test with larger steps, or together with products of its group, would mend it"
         )
     return (
-        f"A price test would mend it: {low:.2f} and {high:.2f} {row['currency']} by turns, {max(4, weeks)} weeks in all"
+        f"A price test would mend it: {low:.{shown}f} and {high:.{shown}f} {row['currency']} by turns, {max(4, weeks)} weeks in all"
     )
 
 
 def _too_little(row: FeatureRow) -> str | None:
-    if row["weeks"] < LEAST_WEEKS:
-        return f"it was sold over {row['weeks']} weeks, {LEAST_WEEKS} are needed"
     if row["price_count"] < LEAST_PRICES:
         return f"it was sold at {row['price_count']} distinct prices, {LEAST_PRICES} are needed"
     if row["price_spread"] < LEAST_SPREAD:

@@ -7,6 +7,7 @@ p* = c + p0/|e| for profit and p0/|e| for revenue.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 
@@ -21,6 +22,10 @@ Floats = NDArray[np.float64]
 
 MAX_CHANGE = 0.10
 RANGE_MARGIN = 0.05
+SAME_PRICE = 0.01
+"""A change of a smaller share of the price is not worth making."""
+LEAST_GAIN = 0.01
+"""Nor is one that is expected to bring less than this share of what is earned now."""
 ELASTIC = -1.2
 """Constant elasticity is used below this: at −1.2 the mark-up is already sixfold."""
 
@@ -42,6 +47,58 @@ class Bounds:
     def change(self, price: float) -> float:
         """Into the maximum change from the current price."""
         return min(max(price, self.least_now), self.most_now)
+
+
+    def payable(self, price: float, step: float) -> tuple[float, ...]:
+        """The prices on whole steps next to `price` that every bound allows, at most two; none where a step is too wide."""
+        low, high = max(self.floor, self.least_now), min(self.ceiling, self.most_now)
+        first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
+        if first > last:
+            return ()
+        near = (math.floor(price / step + 1e-9), math.ceil(price / step - 1e-9))
+        return tuple(sorted({round(min(max(n, first), last) * step, 9) for n in near}))
+
+    def allows(self, price: float) -> bool:
+        """Whether a price lies between floor and ceiling."""
+        return self.floor <= price <= self.ceiling
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """The way from the best price to the recommended one. `why_kept` is empty where the price is to change."""
+
+    best: float
+    inside: float
+    final: float
+    stepped: float
+    value: float
+    why_kept: str = ""
+
+
+def choose(row: FeatureRow, allowed: Bounds, best: float, earned: Callable[[float], float]) -> Choice:
+    """From the unconstrained optimum to a price people can be charged; `earned` is a week's profit or revenue at a price.
+
+    Of the two prices on the partner's own steps around the bounded optimum the one that earns more is taken. The current
+    price is kept where that is no other, less than `SAME_PRICE` away, or expected to bring less than `LEAST_GAIN`.
+    """
+    price, step = row["current_price"], row["price_step"]
+    inside = allowed.step(best)
+    final = allowed.change(inside)
+    near = allowed.payable(final, step)
+    # Of equally good prices the one nearer to the current.
+    stepped = max(near, key=lambda p: (earned(p), -abs(p - price))) if near else final
+    way = {"best": best, "inside": inside, "final": final, "stepped": stepped}
+    if not allowed.allows(price):
+        return Choice(**way, value=stepped)
+    now = earned(price)
+    why = ""
+    if not near:
+        why = "step"
+    elif abs(final / price - 1) < SAME_PRICE or abs(final - price) < step / 2:
+        why = "same" if final == best else "bound"
+    elif earned(stepped) - now < LEAST_GAIN * abs(now) or stepped == price:
+        why = "gain"
+    return Choice(**way, value=price if why else stepped, why_kept=why)
 
 
 def bounds(row: FeatureRow) -> Bounds | str:

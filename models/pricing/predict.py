@@ -1,5 +1,6 @@
 """The fitted pricing model and the naive rule: feature rows in, recommended prices out."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,7 +13,7 @@ from integrator.contracts.insight import Interval, Subject
 from models.base import FeatureRow, FittedModel, Prediction
 from models.pricing import explain, identify, optimum
 from models.pricing.currency import digits
-from models.pricing.demand import product_key
+from models.pricing.demand import STEEPEST, product_key
 from models.rounding import additive, rounded
 
 Floats = NDArray[np.float64]
@@ -21,7 +22,14 @@ STATE_VERSION = 1
 LEVEL = 0.8
 _DRAWS = norm.ppf((np.arange(200) + 0.5) / 200)
 """Quantiles of a standard normal in place of random draws: the same interval every time."""
+_TAILS = ((1 - LEVEL) / 2, (1 + LEVEL) / 2)
 _FLATTEST = -0.05
+CERTAIN = 0.9
+"""The share of plausible elasticities that have to call for the same direction."""
+_HIGH, _MEDIUM = (0.95, 56, 0.25), (0.75, 28, 0.5)
+"""Least agreement on the direction, least days with sales, largest sd of the elasticity relative to its size."""
+_COVERAGE_OFF = 0.1
+_CLOSE = 0.03
 _CURVE_POINTS = 9
 
 
@@ -47,7 +55,8 @@ class KeepPrice:
         return Prediction(
             subject=_subject(row), status="fallback", rung="rule", value=price, unit=row["currency"], interval=None,
             confidence_label="low", coverage=None, observations=int(row["days"]), baseline=price, contributions=(),
-            summary=f"Keep {price:g} {row['currency']}: no model is better yet than leaving the price alone.",
+            summary=f"Keep {explain.shown(price)} {row['currency']}: no model forecasts its sales better than their average yet. "
+            "More weeks of sales, at several prices, would change that.",
             details=details, records=int(row["lines"]),
         )  # fmt: skip
 
@@ -80,12 +89,15 @@ class PriceModel:
         return [self._one(row) for row in rows]
 
     def elasticity(self, row: FeatureRow) -> dict[str, Any]:
-        """The product's own posterior, else its group's, else the overall one; `own` is None where there is none."""
+        """The product's own posterior, else its group's, else the overall one; `own` is None where there is none.
+
+        `mean` is within `demand.STEEPEST`.
+        """
         found = self.elasticities["products"].get(product_key((row["platform"], row["product"], row["tier"])))
         if found is not None:
-            return dict(found)
+            return dict(found) | {"mean": max(found["mean"], STEEPEST)}
         mean, sd = self.elasticities["groups"].get(row["group"], self.elasticities["overall"])
-        return {"mean": mean, "sd": sd, "own": None, "own_error": None, "dispersion": 2.0}
+        return {"mean": max(mean, STEEPEST), "sd": sd, "own": None, "own_error": None, "dispersion": 2.0}
 
     def _one(self, row: FeatureRow) -> Prediction:
         elasticity = self.elasticity(row)
@@ -104,17 +116,18 @@ class PriceModel:
 
     def _recommended(self, row: FeatureRow, elasticity: dict[str, Any], allowed: optimum.Bounds) -> Prediction:
         price, cost, decimals = row["current_price"], row["unit_cost"], digits(row["currency"])
-        mean, sd = elasticity["mean"], elasticity["sd"]
-        best = float(optimum.unconstrained(np.array([mean]), price, cost)[0])
-        value = rounded(allowed.change(allowed.step(best)), decimals)
-        draws = np.minimum(mean + sd * _DRAWS, _FLATTEST)
-        optima = [allowed.change(allowed.step(float(p))) for p in optimum.unconstrained(draws, price, cost)]
-        low, high = (float(q) for q in np.quantile(optima, [(1 - LEVEL) / 2, (1 + LEVEL) / 2]))
-        steps = explain.waterfall(price, best, mean, allowed, profit=cost is not None)
-        before, after = self._week(row, elasticity, price), self._week(row, elasticity, value)
+        mean = elasticity["mean"]
         aim = "profit" if cost is not None else "revenue"
-        gain = (after[aim] - before[aim]) / abs(before[aim]) if before[aim] else 0.0
-        interval = Interval(LEVEL, min(rounded(low, decimals), value), max(rounded(high, decimals), value))
+        best = float(optimum.unconstrained(np.array([mean]), price, cost)[0])
+        way = optimum.choose(row, allowed, best, lambda p: self._week(row, elasticity, p)[aim])
+        value = rounded(way.value, decimals)
+        wanted = _wanted(row, elasticity)
+        optima = _allowed(row, wanted, allowed)
+        low, high = (rounded(float(q), decimals) for q in np.quantile(optima, _TAILS, method="nearest"))
+        agreement = _agreement(row, wanted, value)
+        steps = explain.waterfall(price, way, mean, allowed, profit=cost is not None)
+        before, after = self._week(row, elasticity, price), self._week(row, elasticity, value)
+        interval = Interval(LEVEL, min(low, value), max(high, value))
         return Prediction(
             subject=_subject(row),
             status="ready",
@@ -122,17 +135,27 @@ class PriceModel:
             value=value,
             unit=row["currency"],
             interval=interval,
-            confidence_label="high" if sd < 0.3 else "medium" if sd < 0.7 else "low",
+            confidence_label=self._confidence(row, elasticity, agreement),
             coverage=self.coverage,
             observations=int(row["days"]),
             baseline=price,
             contributions=additive(value, price, steps, decimals=decimals),
             summary=explain.summary(
-                price, value, row["currency"], gain, (interval.low, interval.high), steps, profit=aim == "profit"
+                way, row["currency"], before, after, steps, is_certain=agreement >= CERTAIN, profit=aim == "profit"
             ),
-            details=_details(row) | self._expected(row, elasticity, allowed, value),
+            details=_details(row)
+            | self._expected(row, elasticity, allowed, value)
+            | {"direction_agreement": rounded(agreement, 2)},
             records=int(row["lines"]),
         )
+
+    def _confidence(self, row: FeatureRow, elasticity: dict[str, Any], agreement: float) -> str:
+        """By the direction's certainty, the days it was sold on, how well the elasticity is known, and honest coverage."""
+        covers = self.coverage is not None and abs(self.coverage - LEVEL) <= _COVERAGE_OFF
+        vague = elasticity["sd"] / -elasticity["mean"]
+        if covers and agreement >= _HIGH[0] and row["days"] >= _HIGH[1] and vague <= _HIGH[2]:
+            return "high"
+        return "medium" if agreement >= _MEDIUM[0] and row["days"] >= _MEDIUM[1] and vague <= _MEDIUM[2] else "low"
 
     def _expected(
         self, row: FeatureRow, elasticity: dict[str, Any], allowed: optimum.Bounds, value: float
@@ -172,7 +195,9 @@ class PriceModel:
         moved = np.exp(slope * (np.array(row["recent_log_price"]) - np.log(current)))
         level = 7 * float(np.sum(row["recent_quantity"])) / max(float(moved.sum()), 1e-9)
         sold = level * optimum.quantity(price, current, slope, cost)
-        return {"price": price, "quantity": sold, "revenue": sold * price, "profit": sold * (price - (cost or 0.0))}
+        if cost is None:
+            return {"price": price, "quantity": sold, "revenue": sold * price, "profit": math.nan}
+        return {"price": price, "quantity": sold, "revenue": sold * price, "profit": sold * (price - cost)}
 
 
 def restore(state: Mapping[str, Any]) -> FittedModel:
@@ -184,6 +209,27 @@ def restore(state: Mapping[str, Any]) -> FittedModel:
     if state["model"] != "price":
         raise Defect(f"pricing model {state['model']!r} is not known; known: price, keep_price")
     return PriceModel(**{name: state[name] for name in ("elasticities", "margins", "coverage", "candidate")})
+
+
+def _wanted(row: FeatureRow, elasticity: dict[str, Any]) -> Floats:
+    """The best price for each plausible elasticity, before any bound."""
+    draws = np.clip(elasticity["mean"] + elasticity["sd"] * _DRAWS, STEEPEST, _FLATTEST)
+    return optimum.unconstrained(draws, row["current_price"], row["unit_cost"])
+
+
+def _allowed(row: FeatureRow, wanted: Floats, allowed: optimum.Bounds) -> Floats:
+    """The same inside the bounds and on the partner's steps."""
+    inside = [allowed.change(allowed.step(float(price))) for price in wanted]
+    stepped = [min(allowed.payable(p, row["price_step"]) or (p,), key=lambda q, p=p: abs(q - p)) for p in inside]
+    return np.array(stepped)
+
+
+def _agreement(row: FeatureRow, wanted: Floats, value: float) -> float:
+    """Share of plausible best prices on the recommended side of the current one; for a kept price, those close to it."""
+    price = row["current_price"]
+    if value == price:
+        return float((np.abs(wanted - price) <= max(_CLOSE * price, row["price_step"] / 2)).mean())
+    return float(((wanted - price) * (value - price) > 0).mean())
 
 
 def _subject(row: FeatureRow) -> Subject:

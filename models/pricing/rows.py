@@ -17,6 +17,7 @@ Floats = NDArray[np.float64]
 
 ACTIVE_DAYS = 28
 CURRENT_DAYS = 7
+_WHOLE_SHARE = 0.95
 _SAME_PRICE = 0.01
 """Paid prices within a per cent are one price: a day's price is an average over lines."""
 
@@ -27,14 +28,25 @@ def feature_rows(live: pl.DataFrame, context: Context) -> list[FeatureRow]:
     if found is None:
         return []
     active = found.quantity[:, -ACTIVE_DAYS:].sum(axis=1) > 0
-    return [_row(found, int(i)) for i in np.flatnonzero(active)]
+    whole = _whole(found)
+    return [_row(found, int(i), whole=whole) for i in np.flatnonzero(active)]
 
 
-def _row(found: Panel, i: int) -> FeatureRow:
+def _whole(found: Panel) -> bool:
+    """Whether prices are in whole units: a day's takings then are, though the day's average price need not be."""
+    sold = found.quantity > 0
+    quantity = found.quantity[sold]
+    takings = quantity * np.exp(found.log_price[sold])
+    # Average prices come with six digits, so takings are exact to a millionth for each unit sold.
+    return bool((np.abs(takings - np.round(takings)) <= 1e-6 * (quantity + 1)).mean() >= _WHOLE_SHARE)
+
+
+def _row(found: Panel, i: int, *, whole: bool) -> FeatureRow:
     platform, product, tier = found.keys[i]
     sold = found.quantity[i] > 0
     price = np.exp(found.log_price[i])
     decimals = digits(found.currencies[i])
+    step = 1.0 if whole else float(10.0**-decimals)
     recent = slice(max(0, len(sold) - LEVEL_DAYS), len(sold))
     usable = found.open_days[recent] & np.isfinite(found.log_price[i, recent])
     costs = found.cost[i][sold & np.isfinite(found.cost[i])][-LEVEL_DAYS:]
@@ -46,7 +58,8 @@ def _row(found: Panel, i: int) -> FeatureRow:
         "tier": tier,
         "group": found.groups[i],
         "currency": found.currencies[i],
-        "current_price": round(_current(found, i), decimals),
+        "current_price": round(_current(found, i, step), decimals),
+        "price_step": step,
         "unit_cost": round(float(np.median(costs)), 6) if len(costs) else None,
         "lowest_price": round(float(low), 6),
         "highest_price": round(float(high), 6),
@@ -58,15 +71,18 @@ def _row(found: Panel, i: int) -> FeatureRow:
     }
 
 
-def _current(found: Panel, i: int) -> float:
+def _current(found: Panel, i: int, step: float) -> float:
     """The price of the median day among the week up to the last sale: a price somebody paid.
 
-    By day, not by unit: units pile up on promotion days, whose price may be gone by now.
+    By day, not by unit: units pile up on promotion days, whose price may be gone by now. Days sold at one price, on the
+    partner's own steps, come before days whose price is an average; of averages alone the nearest step is taken.
     """
     last = int(np.flatnonzero(found.quantity[i] > 0)[-1])
     window = slice(max(0, last - CURRENT_DAYS + 1), last + 1)
     prices = np.exp(found.log_price[i, window])[found.quantity[i, window] > 0]
-    return float(np.quantile(prices, 0.5, method="higher"))
+    stepped = np.round(prices / step) * step
+    paid = stepped[np.abs(prices - stepped) < 1e-5]
+    return float(np.quantile(paid if len(paid) else stepped, 0.5, method="higher")) or float(prices[-1])
 
 
 def _history(log_price: Floats, days: NDArray[np.intp]) -> dict[str, Any]:

@@ -30,7 +30,7 @@ class Pricing:
 
         return train.train(training, config, context)
 
-    def rows(self, live: pl.DataFrame, context: Context) -> list[FeatureRow]:
+    def rows(self, live: pl.DataFrame, context: Context, history: pl.DataFrame | None = None) -> list[FeatureRow]:
         """One feature row per product sold in the last 28 days of the data."""
         from models.pricing.rows import feature_rows
 

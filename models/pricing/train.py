@@ -139,7 +139,7 @@ def _fold(found: Panel, origin: int, candidates: tuple[str, ...]) -> dict[str, F
     result = {}
     for name in candidates:
         estimates, shrunk = elasticities(known, name)
-        slope = np.zeros(len(active)) if name == RULE else np.minimum(shrunk.mean, 0.0)
+        slope = np.zeros(len(active)) if name == RULE else demand.bounded(shrunk.mean)
         said = demand.expected(week, origin, FOLD_DAYS, slope, estimates.weekday, estimates.holiday).sum(axis=1)
         result[name] = Fold(active, actual, said, estimates.dispersion)
     return result

@@ -13,6 +13,7 @@ from integrator.steps.services import Services
 from integrator.storage.partners import Partner, register
 from integrator_dagster.dbt.manifest import manifest_of
 from integrator_dagster.definitions import build_definitions
+from integrator_dagster.jobs import training_config
 from integrator_dagster.launch import holding, sync_partners
 from integrator_dagster.partitions import range_tags
 from integrator_dagster.work import Work
@@ -31,7 +32,7 @@ def services(make_database: Callable[[], Any], server: Any, tmp_path: Path, now:
 
 @pytest.fixture
 def instance(services: Services) -> Iterator[DagsterInstance]:
-    """A Dagster instance of the test's own that knows the three partners."""
+    """A Dagster instance of the test's own, in memory, that knows the three partners."""
     with DagsterInstance.ephemeral() as made:
         sync_partners(made, NAMES)
         yield made
@@ -53,7 +54,7 @@ def run(services: Services, instance: DagsterInstance) -> Run:
         )
         return definitions.resolve_job_def(job).execute_in_process(
             instance=instance, tags={**range_tags(NAMES, partners), **(tags or {})}, raise_on_error=False,
-            asset_selection=only, run_config=run_config,
+            asset_selection=only, run_config=run_config or {"nightly_insights": training_config(force=False)}.get(job),
         )
 
     return execute

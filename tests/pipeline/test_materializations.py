@@ -1,0 +1,101 @@
+"""What a person sees on the page: metadata, the gate's verdict, typed run config, and what the night trains."""
+
+from typing import Any
+
+from dagster import AssetKey, DagsterInstance
+
+from integrator_dagster.assets.train import facts, op_name
+from integrator_dagster.jobs import retrain_keys, training_config
+from models.base import TrainConfig
+from tests.pipeline.conftest import Run
+from tests.pipeline.hand_written import Recorder
+
+
+def metadata(instance: DagsterInstance, partition: str | None, *key: str) -> dict[str, Any]:
+    """The metadata of an asset's latest materialization, or of one partition's."""
+    records = instance.fetch_materializations(AssetKey(list(key)), limit=20).records
+    event = next(r.asset_materialization for r in records if r.partition_key == partition)
+    assert event is not None
+    return {name: value.value for name, value in event.metadata.items()}
+
+
+def test_a_trained_model_shows_verdict_figures_picture_and_sample(run: Run, instance: DagsterInstance) -> None:
+    assert run("nightly_insights", work=Recorder().work()).success
+    shown = metadata(instance, "alpha", "model", "pricing")
+    assert shown["promoted"] is True and shown["version"] == "4" and shown["outcome"] == "version 4 promoted"
+    assert shown["wape"] == 0.2 and shown["coverage"] == 0.81 and shown["rows"] == 130
+    assert "beats the naive rule" in shown["gate"]
+    assert "| forest | 0.2 | 0.81 |" in shown["candidates"] and "mean (rule)" in shown["candidates"]
+    assert shown["backtest"].startswith("![backtest](data:image/png;base64,iVBORw")
+    assert "a/b" in shown["sample"]
+    assert "130 of 120 conversions" in shown["readiness"]
+
+
+def test_rows_are_counted_everywhere(run: Run, instance: DagsterInstance) -> None:
+    run("nightly_insights", work=Recorder().work())
+    assert metadata(instance, "beta", "raw", "pretix", "sales")["accepted"] == 3
+    assert metadata(instance, "beta", "raw", "shopify", "sales") == {"rows": 0}
+    assert metadata(instance, "beta", "insight", "attendance")["success"] == 7
+    published = metadata(instance, "beta", "published", "tables")
+    assert published["pricing changed"] == 2 and published["rows"] == 21
+    harmonized = metadata(instance, None, "harmonized", "sales")
+    assert harmonized["dagster/row_count"] == 7 and "| beta | 5 |" in harmonized["rows_by_partner"]
+
+
+def test_the_gate_is_a_check_that_warns_and_stops_nobody(run: Run, instance: DagsterInstance) -> None:
+    result = run("nightly_insights", work=Recorder(refused=frozenset({("beta", "pricing")})).work())
+    assert result.success
+    gates = {e.asset_key.to_user_string(): e for e in result.get_asset_check_evaluations() if e.check_name == "gate"}
+    assert not gates["model/pricing"].passed and gates["model/pricing"].severity.value == "WARN"
+    assert "beta" in (gates["model/pricing"].description or "")
+    assert gates["model/attendance"].passed
+    assert "does not beat" in metadata(instance, "beta", "model", "pricing")["gate"]
+
+
+def test_the_night_keeps_champions_and_a_retraining_does_not(run: Run, instance: DagsterInstance) -> None:
+    recorder = Recorder(champions=frozenset({("alpha", "pricing")}))
+    run("nightly_insights", work=recorder.work())
+    assert metadata(instance, "alpha", "model", "pricing")["outcome"] == "champion 3 kept, nothing trained"
+    assert metadata(instance, "beta", "model", "pricing")["promoted"] is True
+
+    run("retrain", work=recorder.work(), partners=["alpha"])
+    assert metadata(instance, "alpha", "model", "pricing")["promoted"] is True
+
+
+def test_run_config_reaches_the_training_and_one_partition_is_retrained_alone(run: Run, instance: DagsterInstance) -> None:
+    recorder = Recorder()
+    given = {"window_days": 365, "candidates": ["prophet"], "excluded_attributes": ["colour"], "promote": False}
+    result = run(
+        "retrain", work=recorder.work(), partners=["gamma"], only=retrain_keys("pricing"),
+        run_config={"ops": {op_name("pricing"): {"config": given}}},
+    )  # fmt: skip
+    assert result.success
+    assert recorder.configs == [
+        TrainConfig(window_days=365, candidates=("prophet",), excluded_attributes=("colour",), promote=False)
+    ]
+    assert recorder.of("train") == recorder.of("score") == {("gamma", "pricing")}
+    assert metadata(instance, "gamma", "model", "pricing")["promoted"] is False
+    assert ("build",) not in recorder.calls, "a retraining reads the features as they are"
+
+
+def test_the_night_s_own_config_trains_only_what_is_missing() -> None:
+    assert {config["config"]["force"] for config in training_config(force=False)["ops"].values()} == {False}
+
+
+def test_wrong_run_config_is_refused_before_anything_runs(run: Run) -> None:
+    recorder = Recorder()
+    try:
+        run("retrain", work=recorder.work(), run_config={"ops": {op_name("pricing"): {"config": {"windows": 3}}}})
+    except Exception as error:
+        assert "windows" in str(error) and "window_days" in str(error)
+    assert recorder.calls == []
+
+
+def test_facts_of_a_partner_that_is_not_ready_say_what_is_missing() -> None:
+    from integrator.contracts.readiness import Readiness, Requirement
+    from integrator.steps.train import TrainReport
+
+    readiness = Readiness("pricing", "rule", [Requirement("sales", "weeks of sales", 3, 8, 35)])
+    shown = facts(TrainReport(readiness=readiness, rows=12))
+    assert shown["outcome"] == "not ready: 3 of 8 weeks of sales, about 35 days"
+    assert shown["promoted"] is False and "version" not in shown
