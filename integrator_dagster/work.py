@@ -59,7 +59,10 @@ def _preload(services: "Services") -> None:
     """Open what the steps after dbt need: 8 s that pass while dbt, a process of its own, runs for as long."""
     from integrator.steps import quality
 
-    for opening in (lambda: services.tracking.preload(), quality.preload):
+    def tracking() -> None:
+        services.tracking.preload()
+
+    for opening in (tracking, quality.preload):
         try:
             opening()
         except Exception:  # the step that needs it meets the same failure, and reports it

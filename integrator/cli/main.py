@@ -7,6 +7,7 @@ import typer
 
 from integrator.cli import connections, data, insights, models, night, operate, partners
 from integrator.cli.output import note
+from integrator.cli.session import close_sessions
 from integrator.contracts.errors import EXIT_PERMANENT, IntegratorError
 
 app = typer.Typer(
@@ -46,6 +47,8 @@ def run() -> None:
 
         note(f"integrator: {explain_unexpected(error)}")
         sys.exit(EXIT_PERMANENT)
+    finally:
+        close_sessions()
 
 
 if __name__ == "__main__":

@@ -9,11 +9,22 @@ if TYPE_CHECKING:
     from integrator.storage.partners import Partner
 
 
+_opened: "list[Services]" = []
+
+
 def open_session(settings: Settings | None = None) -> "Services":
-    """Services over the configured or embedded storage, migrated."""
+    """Services over the configured or embedded storage, migrated; `close_sessions` gives their connections back."""
     from integrator.steps.services import open_services
 
-    return open_services(settings or load_settings())
+    services = open_services(settings or load_settings())
+    _opened.append(services)
+    return services
+
+
+def close_sessions() -> None:
+    """What the command opened ends with it."""
+    while _opened:
+        _opened.pop().database.close()
 
 
 def require_partner(services: "Services", name: str) -> "Partner":

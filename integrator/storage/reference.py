@@ -56,10 +56,10 @@ def load_holidays(database: Database, regions: Iterable[str], now: datetime) -> 
     """Holidays of regions not there yet, four years back and two ahead; returns how many rows are new."""
     years = range(now.year - YEARS_BACK, now.year + YEARS_AHEAD + 1)
     with database.batch() as connection:
-        there = list(connection.execute(text(
-            "select region, extract(year from max(holiday_date))::integer from reference.holiday group by region"
-        )).all())  # fmt: skip
-        covered = {region for region, last_year in there if last_year >= years[-1]}
+        there = connection.execute(
+            text("select region, extract(year from max(holiday_date))::integer as last_year from reference.holiday group by region")
+        )
+        covered = {str(row.region) for row in there if int(row.last_year) >= years[-1]}
         rows = [
             {"region": region, "day": day, "name": name}
             for region in sorted(set(regions) - covered)

@@ -5,6 +5,7 @@ A partner's own attributes are used without any code being written: booleans, nu
 """
 
 import math
+import re
 from collections.abc import Sequence
 from itertools import combinations
 from typing import Any
@@ -26,14 +27,54 @@ PRIOR_ROWS = 20.0
 MAX_DATE_PAIRS = 3
 ID_LEVELS = 8
 """Whole numbers that repeat over at least so many values may be ids: encoded as number and as category."""
+CODES = frozenset(
+    "id ids code codes zip postcode market cluster region city state country continent destination site store shop "
+    "branch channel campaign segment category type class group owner agent team".split()
+)
 _FOLDS = 5
 
 
-def texts(rows: Sequence[FeatureRow], name: str) -> pl.Series:
-    """One field of all rows as text; null where unknown or empty, booleans as 1 and 0."""
-    own = name not in BUILT_IN
-    values = [_text((row["attributes"] if own else row).get(name)) for row in rows]
-    return pl.Series(name, values, dtype=pl.String)
+class Table:
+    """Feature rows by column, each column read and parsed once, for the rows taken from it too."""
+
+    def __init__(self, rows: Sequence[FeatureRow], whole: "tuple[Table, NDArray[np.intp]] | None" = None) -> None:
+        """`whole` is the table these rows were taken from, and where they stand in it."""
+        self.rows = rows
+        self._whole = whole
+        self._columns: dict[tuple[str, str], pl.Series] = {}
+
+    def take(self, index: NDArray[np.intp]) -> "Table":
+        """Some of the rows."""
+        return Table([self.rows[i] for i in index], (self, index))
+
+    def text(self, name: str) -> pl.Series:
+        """One field of all rows as text; null where unknown or empty, booleans as 1 and 0."""
+        return self._column("text", name)
+
+    def number(self, name: str) -> pl.Series:
+        """The same as finite numbers; null where it is none."""
+        return self._column("number", name)
+
+    def date(self, name: str) -> pl.Series:
+        """The same as dates, by day; null where it is none. `as_of` is a field too."""
+        return self._column("date", name)
+
+    def _column(self, kind: str, name: str) -> pl.Series:
+        if (kind, name) not in self._columns:
+            self._columns[kind, name] = self._read(kind, name)
+        return self._columns[kind, name]
+
+    def _read(self, kind: str, name: str) -> pl.Series:
+        if self._whole is not None:
+            table, index = self._whole
+            return table._column(kind, name)[index]
+        if kind == "number":
+            return _numbers(self.text(name))
+        if kind == "date":
+            return _dates(self.text(name))
+        own = name not in BUILT_IN and name != "as_of"
+        values = [_text((row["attributes"] if own else row).get(name)) for row in self.rows]
+        return pl.Series(name, values, dtype=pl.String)
 
 
 def names(rows: Sequence[FeatureRow]) -> list[str]:
@@ -44,8 +85,12 @@ def names(rows: Sequence[FeatureRow]) -> list[str]:
     return [*BUILT_IN, *sorted(own - set(BUILT_IN))]
 
 
-def infer(text: pl.Series) -> tuple[str, str | None]:
-    """(kind, reason): number, date, category, or `none` with the reason why it cannot be used."""
+def infer(text: pl.Series, name: str = "") -> tuple[str, str | None]:
+    """(kind, reason): number, date, category, or `none` with the reason why it cannot be used.
+
+    Whole numbers under a name that ends like a code's (`hotel_market`, `store_id`) are categories, where each value
+    comes often enough to have a rate of its own.
+    """
     known = text.drop_nulls()
     if not len(known):
         return "none", "every value is missing"
@@ -53,7 +98,7 @@ def infer(text: pl.Series) -> tuple[str, str | None]:
     if distinct == 1 and len(known) == len(text):
         return "none", "it has one value only"
     if _numbers(known).is_not_null().mean() >= PARSE_SHARE:  # type: ignore[operator]
-        return "number", None
+        return "category" if is_code(name) and _like_ids(known) else "number", None
     if _dates(known).is_not_null().mean() >= PARSE_SHARE:  # type: ignore[operator]
         return "date", None
     if len(known) > 50 and distinct > len(known) / 2:
@@ -61,8 +106,14 @@ def infer(text: pl.Series) -> tuple[str, str | None]:
     return "category", None
 
 
+def is_code(name: str) -> bool:
+    """Whether a field's name says that its numbers name things and do not count them; never for a field of ours."""
+    words = re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])", name)
+    return name not in BUILT_IN and bool(words) and words[-1].lower() in CODES
+
+
 def fit(
-    rows: Sequence[FeatureRow], outcome: Floats, groups: NDArray[np.intp], excluded: Sequence[str], seed: int
+    rows: Table | Sequence[FeatureRow], outcome: Floats, groups: NDArray[np.intp], excluded: Sequence[str], seed: int
 ) -> tuple[dict[str, Any], Floats, dict[str, str]]:
     """Learn types and category rates: (encoder, matrix of `rows`, reasons of what is left out).
 
@@ -70,25 +121,26 @@ def fit(
     2001). In the matrix given back each row's is learned from other folds alone, a `group` (person) never
     being in two folds, so that the model does not learn from its own answers.
     """
+    table = rows if isinstance(rows, Table) else Table(rows)
     numeric: list[dict[str, Any]] = []
     dates: list[dict[str, Any]] = []
     categories: list[dict[str, Any]] = []
     dropped: dict[str, str] = {}
     folds = np.random.default_rng(seed).permutation(int(groups.max()) + 1)[groups] % _FOLDS if len(groups) else groups
     held_out: dict[str, Floats] = {}
-    for name in names(rows):
+    for name in names(table.rows):
         if name in excluded:
             dropped[name] = "it was excluded by the training's settings"
             continue
-        text = texts(rows, name)
-        kind, reason = infer(text)
+        text = table.text(name)
+        kind, reason = infer(text, name)
         if reason is not None:
             dropped.update({} if name in BUILT_IN else {name: reason})
         elif kind == "date":
             dates.append({"kind": "date", "name": name, "owner": name})
         elif kind == "number":
             numeric.append({"kind": "number", "name": name, "owner": name})
-        if kind == "category" or (kind == "number" and _like_ids(text)):
+        if kind == "category" or (kind == "number" and name not in BUILT_IN and _like_ids(text)):
             column = {"kind": "category", "name": name, "owner": name}
             categories.append(column | _rates(text, outcome))
             held_out[name] = _cross_fitted(text, outcome, folds)
@@ -97,33 +149,29 @@ def fit(
         for first, second in list(combinations(dates, 2))[:MAX_DATE_PAIRS]
     ]
     encoder = {"columns": [*numeric, *dates, *spans, *categories]}
-    return encoder, transform(encoder, rows, held_out), dropped
+    return encoder, transform(encoder, table, held_out), dropped
 
 
-def transform(encoder: dict[str, Any], rows: Sequence[FeatureRow], held_out: dict[str, Floats] | None = None) -> Floats:
+def transform(
+    encoder: dict[str, Any], rows: Table | Sequence[FeatureRow], held_out: dict[str, Floats] | None = None
+) -> Floats:
     """The matrix, one row per feature row and one column per encoder column; unseen categories count as rare ones."""
-    cache: dict[str, pl.Series] = {}
-
-    def text(name: str) -> pl.Series:
-        if name not in cache:
-            cache[name] = texts(rows, name)
-        return cache[name]
-
-    today = _dates(pl.Series([str(row["as_of"]) for row in rows], dtype=pl.String))
-    matrix = np.full((len(rows), len(encoder["columns"])), np.nan)
+    table = rows if isinstance(rows, Table) else Table(rows)
+    today = table.date("as_of")
+    matrix = np.full((len(table.rows), len(encoder["columns"])), np.nan)
     for number, column in enumerate(encoder["columns"]):
         name = column["name"]
         if column["kind"] == "number":
-            matrix[:, number] = _floats(_numbers(text(name)))
+            matrix[:, number] = _floats(table.number(name))
         elif column["kind"] == "date":
-            matrix[:, number] = _floats((_dates(text(name)) - today).dt.total_days())
+            matrix[:, number] = _floats((table.date(name) - today).dt.total_days())
         elif column["kind"] == "span":
             first, second = name.split("|")
-            matrix[:, number] = _floats((_dates(text(second)) - _dates(text(first))).dt.total_days())
+            matrix[:, number] = _floats((table.date(second) - table.date(first)).dt.total_days())
         elif held_out is not None and name in held_out:
             matrix[:, number] = held_out[name]
         else:
-            matrix[:, number] = _encode(text(name), column)
+            matrix[:, number] = _encode(table.text(name), column)
     return matrix
 
 

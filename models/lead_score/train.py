@@ -39,16 +39,21 @@ _SECONDS_A_DAY = 86_400
 class Labelled:
     """Training rows with their outcome (0 or 1), their moment (seconds) and their person (0, 1, …)."""
 
-    rows: Sequence[FeatureRow]
+    table: attributes.Table
     outcome: Floats
     moments: NDArray[np.int64]
     persons: Indices
     horizon_seconds: int
 
+    @property
+    def rows(self) -> Sequence[FeatureRow]:
+        """The feature rows."""
+        return self.table.rows
+
     def take(self, index: Indices) -> "Labelled":
         """Some of the rows."""
         return Labelled(
-            [self.rows[i] for i in index],
+            self.table.take(index),
             self.outcome[index],
             self.moments[index],
             self.persons[index],
@@ -91,7 +96,7 @@ def train(training: pl.DataFrame, config: TrainConfig, context: Context) -> Trai
     train_part, test_part = split(data)
     _needs_both_classes(train_part, test_part, context)
     prepared = _prepare(train_part, config, context)
-    test_matrix = attributes.transform(prepared.encoder, test_part.rows)
+    test_matrix = attributes.transform(prepared.encoder, test_part.table)
     scores = [_score_rule(train_part, test_part)]
     probabilities: dict[str, Floats] = {}
     for name in candidates:
@@ -142,7 +147,7 @@ def labelled(training: pl.DataFrame, config: TrainConfig) -> tuple[Labelled, str
     persons = frame[person].cast(pl.String).fill_null("").rank("dense").to_numpy().astype(np.intp) - 1
     digest = hashlib.sha256(json.dumps([rows, outcome.tolist()], sort_keys=True).encode()).hexdigest()
     moments = frame["as_of"].dt.epoch("s").to_numpy().astype(np.int64)
-    return Labelled(rows, outcome, moments, persons, int(horizons[0]) * _SECONDS_A_DAY), digest
+    return Labelled(attributes.Table(rows), outcome, moments, persons, int(horizons[0]) * _SECONDS_A_DAY), digest
 
 
 def split(data: Labelled) -> tuple[Labelled, Labelled]:
@@ -200,7 +205,7 @@ def _prepare(data: Labelled, config: TrainConfig, context: Context) -> Prepared:
         early, late = np.flatnonzero(data.persons % 2 == 0), np.flatnonzero(data.persons % 2 == 1)
     fitting, later = data.take(early), data.take(late)
     encoder, matrix, dropped = attributes.fit(
-        fitting.rows, fitting.outcome, fitting.persons, config.excluded_attributes, context.seed
+        fitting.table, fitting.outcome, fitting.persons, config.excluded_attributes, context.seed
     )
     leaks, suspects = leak.find(encoder["columns"], matrix, fitting.outcome)
     encoder, matrix = attributes.without(encoder, matrix, list(leaks))
@@ -209,7 +214,7 @@ def _prepare(data: Labelled, config: TrainConfig, context: Context) -> Prepared:
         matrix=matrix,
         outcome=fitting.outcome,
         later=later,
-        later_matrix=attributes.transform(encoder, later.rows),
+        later_matrix=attributes.transform(encoder, later.table),
         drift=calibration.drift(data.outcome, data.moments, data.persons),
         dropped={**dropped, **leaks},
         suspects=suspects,

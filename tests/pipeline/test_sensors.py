@@ -13,7 +13,7 @@ from dagster import (
     build_schedule_context,
     build_sensor_context,
 )
-
+from dagster._core.definitions.partitions.context import partition_loading_context
 from dagster._core.definitions.sensor_definition import SensorExecutionData
 
 from integrator.contracts.errors import Unavailable
@@ -45,7 +45,8 @@ def tick(
         instance=instance, cursor=cursor, repository_def=built.get_repository_def(),
         resources={"integrator": holding(services)},
     )  # fmt: skip
-    return built.get_repository_def().get_sensor_def(name).evaluate_tick(context)
+    with partition_loading_context(dynamic_partitions_store=instance):  # as the code server does
+        return built.get_repository_def().get_sensor_def(name).evaluate_tick(context)
 
 
 @pytest.fixture
