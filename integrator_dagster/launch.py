@@ -149,7 +149,9 @@ def _run(
     return NightResult(
         success=success,
         run_id=run.run_id,
-        failed_partners={name: f"{entry.step} {entry.use_case}".strip() + f": {entry.reason}" for name, entry in failed.items()},
+        failed_partners={
+            name: f"{entry.step} {entry.use_case}".strip() + f": {entry.reason}" for name, entry in failed.items()
+        },
         steps=tuple(step_runs.of_run(services.database, run.run_id)),
         message=message,
         is_transient=bool(failed) and all(entry.is_transient for entry in failed.values()),

@@ -100,7 +100,9 @@ def each_partner(
 
 
 @contextmanager
-def failures_recorded(services: "Services", partner: str, step: str, run_id: str, use_case: str = "") -> "Iterator[Progress]":
+def failures_recorded(
+    services: "Services", partner: str, step: str, run_id: str, use_case: str = ""
+) -> "Iterator[Progress]":
     """`recorded` for a pass whose success is counted elsewhere."""
     from integrator.steps.runs import Progress, recorded
 

@@ -31,11 +31,13 @@ class EmbeddedStorage(DagsterPostgresStorage):
         from integrator.settings import load_settings
 
         database = open_storage(load_settings()).database
-        storage = cls(
-            postgres_url=database.text_url("integrator_batch", driver="psycopg2", schema="dagster"), inst_data=inst_data
-        )
+        address = database.text_url("integrator_batch", driver="psycopg2", schema="dagster")
+        database.close()  # Dagster has connections of its own
+        storage = cls(postgres_url=address, inst_data=inst_data)
         # Dagster opens a connection for every event it writes, about 20 ms with password authentication, and a night
         # has some 600 of them: 12 s. Held connections, which it uses in its web server, take 2 s.
         for part in (storage.event_log_storage, storage.run_storage, storage.schedule_storage):
-            part.optimize_for_webserver(STATEMENT_TIMEOUT_MS, pool_recycle=POOL_RECYCLE_SECONDS, max_overflow=MAX_OVERFLOW)
+            part.optimize_for_webserver(
+                STATEMENT_TIMEOUT_MS, pool_recycle=POOL_RECYCLE_SECONDS, max_overflow=MAX_OVERFLOW
+            )
         return storage

@@ -66,7 +66,9 @@ def train(
     champion = services.tracking.champion(use_case, partner) if champion_version is not None else None
     verdict = gate(trained.backtest, champion.backtest if champion else None)
     if not config.promote:
-        verdict = replace(verdict, promote=False, reasons=("Promotion was switched off for this run.", *verdict.reasons))
+        verdict = replace(
+            verdict, promote=False, reasons=("Promotion was switched off for this run.", *verdict.reasons)
+        )
     now = services.clock()
     version = services.tracking.log(use_case, partner, trained, verdict=verdict, now=now)
     _remember(services, partner, use_case, trained, version, verdict, now, run_id)
@@ -92,7 +94,14 @@ def _rule_stays(readiness: Readiness) -> Readiness:
 
 
 def _remember(
-    services: Services, partner: str, use_case: str, trained: Trained, version: str, verdict: Verdict, now: datetime, run_id: str
+    services: Services,
+    partner: str,
+    use_case: str,
+    trained: Trained,
+    version: str,
+    verdict: Verdict,
+    now: datetime,
+    run_id: str,
 ) -> None:
     figures = [
         quality.Figure(score.candidate, metric, value)

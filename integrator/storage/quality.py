@@ -20,11 +20,24 @@ class Figure:
 
 
 def remember(
-    connection: Connection, partner: str, use_case: str, model_name: str, version: str, figures: Iterable[Figure], now: datetime
+    connection: Connection,
+    partner: str,
+    use_case: str,
+    model_name: str,
+    version: str,
+    figures: Iterable[Figure],
+    now: datetime,
 ) -> None:
     """Store the backtest of a version, naive rule included; the same version again replaces its figures."""
     rows = [
-        {"partner": partner, "use_case": use_case, "model_name": model_name, "version": version, "now": now, **figure.__dict__}
+        {
+            "partner": partner,
+            "use_case": use_case,
+            "model_name": model_name,
+            "version": version,
+            "now": now,
+            **figure.__dict__,
+        }
         for figure in figures
     ]
     if not rows:
@@ -67,6 +80,7 @@ def remember_readiness(connection: Connection, partner: str, readiness: Readines
 def readiness_of(connection: Connection, partner: str) -> list[Readiness]:
     """What is known of a partner's readiness, by use case."""
     rows = connection.execute(
-        text("select document::text from metrics.readiness where partner = :partner order by use_case"), {"partner": partner}
+        text("select document::text from metrics.readiness where partner = :partner order by use_case"),
+        {"partner": partner},
     )
     return [msgspec.json.decode(row.document, type=Readiness) for row in rows]

@@ -67,7 +67,9 @@ def _published(work: Work, channel: ChannelSpec) -> AssetsDefinition:
     return published
 
 
-def _tables(work: Work, services: "Services", partner: str, use_case: str, progress: "Progress", run_id: str) -> Metadata:
+def _tables(
+    work: Work, services: "Services", partner: str, use_case: str, progress: "Progress", run_id: str
+) -> Metadata:
     report = work.publish(services, partner, use_case, run_id)
     progress.rows = report.rows
     progress.note = f"{report.changed} changed, {report.unchanged} unchanged"
@@ -78,12 +80,16 @@ def _tables(work: Work, services: "Services", partner: str, use_case: str, progr
     }
 
 
-def _cache(work: Work, services: "Services", partner: str, use_case: str, progress: "Progress", run_id: str) -> Metadata:
+def _cache(
+    work: Work, services: "Services", partner: str, use_case: str, progress: "Progress", run_id: str
+) -> Metadata:
     progress.rows = work.fill_cache(services, partner, use_case)
     return {f"{use_case} newer": progress.rows}
 
 
-def _webhook(work: Work, services: "Services", partner: str, use_case: str, progress: "Progress", run_id: str) -> Metadata:
+def _webhook(
+    work: Work, services: "Services", partner: str, use_case: str, progress: "Progress", run_id: str
+) -> Metadata:
     report = work.deliver(services, partner)
     progress.rows = report.delivered
     return {"delivered": report.delivered, "failed": report.failed, "pending": report.pending}

@@ -85,7 +85,9 @@ def _model(work: Work, spec: UseCaseSpec) -> AssetsDefinition:
         partitions_def=PARTNERS,
         backfill_policy=ONE_RUN,
         dagster_type=NOTHING,
-        check_specs=[AssetCheckSpec(GATE, asset=key, description="Whether this run's challengers passed the promotion gate.")],
+        check_specs=[
+            AssetCheckSpec(GATE, asset=key, description="Whether this run's challengers passed the promotion gate.")
+        ],
     )
     def model(context: AssetExecutionContext, config: Training, integrator: Integrator) -> Iterator[Any]:
         services = integrator.services
@@ -136,7 +138,9 @@ def facts(report: "TrainReport") -> Metadata:
     if chosen.coverage is not None:
         found["coverage"] = float(chosen.coverage)
     if report.trained.dropped:
-        found["left_out"] = MetadataValue.md("\n".join(f"- {name}: {why}" for name, why in report.trained.dropped.items()))
+        found["left_out"] = MetadataValue.md(
+            "\n".join(f"- {name}: {why}" for name, why in report.trained.dropped.items())
+        )
     if backtest.plot_png:
         picture = base64.b64encode(backtest.plot_png).decode()
         found["backtest"] = MetadataValue.md(f"![backtest](data:image/png;base64,{picture})")
@@ -176,5 +180,3 @@ def _gate_result(key: AssetKey, reports: "dict[str, TrainReport]") -> AssetCheck
         description=f"not promoted: {', '.join(refused)}" if refused else f"{len(judged)} challengers, all promoted",
         metadata={"challengers": len(judged), "verdicts": MetadataValue.md("\n".join(lines) or "nobody was trained")},
     )
-
-

@@ -20,14 +20,18 @@ NAME = "contract"
 def keys(manifest: Manifest) -> dict[str, AssetKey]:
     """The harmonized asset of each kind of record that the project has."""
     return {
-        node["name"]: asset_key(node) for node in models(manifest) if node["schema"] == "harmonized" and node["name"] in KINDS
+        node["name"]: asset_key(node)
+        for node in models(manifest)
+        if node["schema"] == "harmonized" and node["name"] in KINDS
     }
 
 
 def specs(manifest: Manifest) -> list[AssetCheckSpec]:
     """One check per kind."""
     return [
-        AssetCheckSpec(NAME, asset=key, description=f"Great Expectations: every partner's {kind} records keep the contract.")
+        AssetCheckSpec(
+            NAME, asset=key, description=f"Great Expectations: every partner's {kind} records keep the contract."
+        )
         for kind, key in keys(manifest).items()
     ]
 
@@ -37,14 +41,19 @@ def results(
 ) -> Iterator[AssetCheckResult]:
     """Validate partner by partner; `reasons` gains those that failed."""
     for kind, key in keys(manifest).items():
-        lines, failed = ["| partner | rows | expectation | failing rows | ids |", "| --- | ---: | --- | ---: | --- |"], []
+        lines, failed = (
+            ["| partner | rows | expectation | failing rows | ids |", "| --- | ---: | --- | ---: | --- |"],
+            [],
+        )
         found: dict[str, int] = defaultdict(int)
         for partner in partners:
             finding = work.quality(services, partner, kind)
             found["rows"] += finding.rows
             found["expectations"] = max(found["expectations"], finding.expectations)
             for breach in finding.breaches:
-                lines.append(f"| {partner} | {finding.rows} | {breach.expectation} | {breach.count} | {', '.join(breach.ids)} |")
+                lines.append(
+                    f"| {partner} | {finding.rows} | {breach.expectation} | {breach.count} | {', '.join(breach.ids)} |"
+                )
             if finding.breaches:
                 failed.append(partner)
                 first = finding.breaches[0]

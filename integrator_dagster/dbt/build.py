@@ -75,7 +75,9 @@ def run_dbt(arguments: list[str], env: Mapping[str, str], target: Path, say: Say
     broken = [node for node in nodes.values() if node.status in BROKEN]
     if broken:
         first = broken[0]
-        raise _error(f"{len(broken)} dbt nodes failed, the first {first.unique_id}: {' '.join(first.message.split())[:600]}")
+        raise _error(
+            f"{len(broken)} dbt nodes failed, the first {first.unique_id}: {' '.join(first.message.split())[:600]}"
+        )
     return nodes
 
 

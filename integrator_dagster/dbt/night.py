@@ -21,7 +21,9 @@ def build(services: "Services", run_id: str, say: Say) -> BuildReport:
     with database.batch() as connection:
         connection.execute(text("select pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
         window = harmonize.open_window(database)
-        say(f"dbt takes what changed in transactions {window.low} to {window.high}{', everything' if window.rebuild else ''}")
+        say(
+            f"dbt takes what changed in transactions {window.low} to {window.high}{', everything' if window.rebuild else ''}"
+        )
         nodes = run_dbt(
             ["build", *harmonize.dbt_args(window)],
             harmonize.dbt_env(database, window, services.clock()),

@@ -30,7 +30,9 @@ def asset_key(node: Node) -> AssetKey:
 def models(manifest: Manifest) -> list[Node]:
     """The models of the project, each after those it reads: the order in which Dagster wants to hear of them."""
     found = {name: node for name, node in sorted(manifest["nodes"].items()) if node["resource_type"] == "model"}
-    order = TopologicalSorter({name: [n for n in node["depends_on"]["nodes"] if n in found] for name, node in found.items()})
+    order = TopologicalSorter(
+        {name: [n for n in node["depends_on"]["nodes"] if n in found] for name, node in found.items()}
+    )
     return [found[name] for name in order.static_order()]
 
 
@@ -38,7 +40,9 @@ def tests(manifest: Manifest) -> list[Node]:
     """The data tests, by id, each with a model it can be hung on."""
     nodes = manifest["nodes"]
     return [
-        node for _, node in sorted(nodes.items()) if node["resource_type"] == "test" and tested(node, manifest) is not None
+        node
+        for _, node in sorted(nodes.items())
+        if node["resource_type"] == "test" and tested(node, manifest) is not None
     ]
 
 
@@ -77,7 +81,9 @@ def check_specs(manifest: Manifest) -> list[AssetCheckSpec]:
         model = tested(node, manifest)
         if model is not None:
             found.append(
-                AssetCheckSpec(str(node["name"]), asset=asset_key(model), description=node["description"] or "A dbt data test.")
+                AssetCheckSpec(
+                    str(node["name"]), asset=asset_key(model), description=node["description"] or "A dbt data test."
+                )
             )
     return found
 
@@ -94,7 +100,9 @@ def _upstream(node: Node, manifest: Manifest) -> Iterator[AssetKey]:
 
 def _metadata(node: Node) -> dict[str, Any]:
     columns = [
-        TableColumn(name=column["name"], type=column.get("data_type") or "unknown", description=column["description"] or None)
+        TableColumn(
+            name=column["name"], type=column.get("data_type") or "unknown", description=column["description"] or None
+        )
         for column in node["columns"].values()
     ]
     facts: dict[str, Any] = {

@@ -26,7 +26,9 @@ def registry_sensor(work: Work, status: DefaultSensorStatus) -> SensorDefinition
         if removed and not waiting:
             requests.append(PARTNERS.build_delete_request(removed))  # type: ignore[arg-type]
         if not requests:
-            return SkipReason(f"waiting for {waiting[0]} to end before removing {removed}" if waiting else "nothing changed")
+            return SkipReason(
+                f"waiting for {waiting[0]} to end before removing {removed}" if waiting else "nothing changed"
+            )
         return SensorResult(dynamic_partitions_requests=requests)
 
     return partners_registry

@@ -116,7 +116,7 @@ def summary(value: float, baseline: float, weekday: int | None, kept: Sequence[C
     return MESSAGES["expected"].format(
         value=people(value),
         comparison=_comparison(value, baseline, days),
-        driver=MESSAGES["driver"].format(driver=DRIVERS[driver]) if driver else "",
+        driver=MESSAGES["driver"].format(driver=DRIVERS[driver].format(days=days)) if driver else "",
     )
 
 

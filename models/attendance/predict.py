@@ -15,7 +15,7 @@ from models.attendance.candidates import PROPHET, RULE, Encoder
 from models.attendance.explain import contributions, people, shapley, summary
 from models.attendance.features import COLUMN, FEATURES
 from models.attendance.intervals import LEVEL, Margins, bounds
-from models.attendance.messages_en import FACTORS, MESSAGES
+from models.attendance.messages_en import FACTORS, MESSAGES, WEEKDAYS
 from models.attendance.readiness import MIN_OBSERVATIONS
 from models.attendance.rows import ENDED_DAYS, HORIZON_DAYS, SILENT_DAYS
 from models.base import FeatureRow, Prediction
@@ -55,7 +55,7 @@ class AttendanceModel:
         own = [number for number, row in enumerate(rows) if self._speaks_for(row)]
         chosen = set(own)
         found = dict(zip(own, self._modelled([rows[number] for number in own]), strict=True))
-        return [found[n] if n in chosen else by_rule(row) for n, row in enumerate(rows)]
+        return [found[n] if n in chosen else by_rule(row, self._why_not(row)) for n, row in enumerate(rows)]
 
     def _speaks_for(self, row: FeatureRow) -> bool:
         facts = row["history"]
@@ -66,6 +66,12 @@ class AttendanceModel:
             and facts["silent_days"] <= SILENT_DAYS
             and self._state["family"] != RULE
         )
+
+    def _why_not(self, row: FeatureRow) -> str:
+        """The sentence for a unit with enough history that the model does not speak for."""
+        if self._state["family"] == RULE:
+            return "rule_only"
+        return "rule_better" if row["unit"] in self._floored else "rule_new"
 
     def _modelled(self, rows: Sequence[FeatureRow]) -> list[Prediction]:
         if not rows:
@@ -109,7 +115,7 @@ class AttendanceModel:
             observations=state["observations"],
             baseline=baseline,
             contributions=kept,
-            summary=summary(value, baseline, row["similar"]["weekday"], kept),
+            summary=summary(value, baseline, row["similar"]["weekday"], kept) + _over(row, high),
             details=_details(row, (low, value, high), state["family"], errors),
             records=row["history"]["known_days"] + 1,
         )
@@ -151,8 +157,11 @@ class RuleModel:
         return {"state_version": STATE_VERSION, "family": RULE}
 
 
-def by_rule(row: FeatureRow) -> Prediction:
-    """The naive rule for one event row; the interval comes from the rule's own past errors, if there are enough."""
+def by_rule(row: FeatureRow, why: str = "rule_only") -> Prediction:
+    """The naive rule for one event row; the interval comes from the rule's own past errors, if there are enough.
+
+    `why` names the sentence for a unit that lacks neither days nor recent ones.
+    """
     facts = row["history"]
     if facts is None:
         return _refused(row, MESSAGES["no_history"])
@@ -186,7 +195,7 @@ def by_rule(row: FeatureRow) -> Prediction:
         observations=facts["known_days"],
         baseline=baseline,
         contributions=kept,
-        summary=_rule_sentence(facts, value),
+        summary=_rule_sentence(facts, value, similar["weekday"], why) + _over(row, value if high is None else high),
         details=_details(row, (low, value, high), RULE, {}),
         records=facts["known_days"] + 1,
     )
@@ -200,13 +209,24 @@ def _rule_interval(facts: Mapping[str, Any], raw: Floats, capacity: Floats, valu
     return Interval(LEVEL, min(low, value), max(high, value))
 
 
-def _rule_sentence(facts: Mapping[str, Any], value: float) -> str:
-    shown = people(value)
+def _rule_sentence(facts: Mapping[str, Any], value: float, weekday: int | None, why: str) -> str:
+    known = facts["known_days"]
+    words = {
+        "value": people(value),
+        "weekday": MESSAGES["day"] if weekday is None else WEEKDAYS[weekday - 1].removesuffix("s"),
+    }
     if facts["silent_days"] > SILENT_DAYS:
-        return MESSAGES["rule_silent"].format(value=shown, days=facts["silent_days"])
-    if facts["known_days"] < MIN_OBSERVATIONS:
-        return MESSAGES["rule"].format(value=shown, observations=facts["known_days"])
-    return MESSAGES["rule_better"].format(value=shown)
+        return MESSAGES["rule_silent"].format(**words, days=facts["silent_days"])
+    if known < MIN_OBSERVATIONS:
+        days = MESSAGES["day_is" if known == 1 else "days_are"]
+        return MESSAGES["rule"].format(**words, observations=known, needed=MIN_OBSERVATIONS, days=days)
+    return MESSAGES[why].format(**words)
+
+
+def _over(row: FeatureRow, high: float) -> str:
+    """What to say of a forecast above the stated capacity, which features.py has found not to be a limit."""
+    capacity = row.get("capacity")
+    return MESSAGES["over"].format(capacity=people(capacity)) if capacity and high > capacity else ""
 
 
 def _with_series(rows: Sequence[FeatureRow], events: Any) -> list[Prediction]:

@@ -88,8 +88,8 @@ def names(rows: Sequence[FeatureRow]) -> list[str]:
 def infer(text: pl.Series, name: str = "") -> tuple[str, str | None]:
     """(kind, reason): number, date, category, or `none` with the reason why it cannot be used.
 
-    Whole numbers under a name that ends like a code's (`hotel_market`, `store_id`) are categories, where each value
-    comes often enough to have a rate of its own.
+    Whole numbers under a name that ends like a code's (`hotel_market`, `store_id`) are categories where each value
+    comes often enough to have a rate of its own, and else left out: their size says nothing.
     """
     known = text.drop_nulls()
     if not len(known):
@@ -98,7 +98,7 @@ def infer(text: pl.Series, name: str = "") -> tuple[str, str | None]:
     if distinct == 1 and len(known) == len(text):
         return "none", "it has one value only"
     if _numbers(known).is_not_null().mean() >= PARSE_SHARE:  # type: ignore[operator]
-        return "category" if is_code(name) and _like_ids(known) else "number", None
+        return _number_or_code(known, name)
     if _dates(known).is_not_null().mean() >= PARSE_SHARE:  # type: ignore[operator]
         return "date", None
     if len(known) > 50 and distinct > len(known) / 2:
@@ -224,7 +224,20 @@ def _floats(series: pl.Series) -> Floats:
 def _like_ids(text: pl.Series) -> bool:
     known = _numbers(text).drop_nulls()
     distinct = known.n_unique()
-    return bool((known == known.round(0)).all()) and distinct >= ID_LEVELS and len(known) >= 2 * RARE * distinct
+    return _whole(known) and distinct >= ID_LEVELS and len(known) >= 2 * RARE * distinct
+
+
+def _number_or_code(known: pl.Series, name: str) -> tuple[str, str | None]:
+    distinct = known.n_unique()
+    if not is_code(name) or distinct < ID_LEVELS or not _whole(_numbers(known).drop_nulls()):
+        return "number", None
+    if _like_ids(known):
+        return "category", None
+    return "none", f"its numbers are a code's, with too many values to learn from ({distinct} in {len(known)} rows)"
+
+
+def _whole(numbers: pl.Series) -> bool:
+    return bool((numbers == numbers.round(0)).all())
 
 
 def _logit(rate: Floats) -> Floats:

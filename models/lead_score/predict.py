@@ -16,6 +16,9 @@ from models.rounding import additive, rounded
 Floats = NDArray[np.float64]
 DECIMALS = 4
 _MOST_STAGES = 20
+_PERSONS = 100
+_NARROW = 0.5
+"""Half an interval's width, relative to the probability, up to which it is called narrow."""
 
 
 class LeadModel:
@@ -36,11 +39,11 @@ class LeadModel:
         self.calibrated = calibrated
         self.coverage = coverage
         self.candidate = candidate
-        kinds: dict[str, str] = {}
+        first: dict[str, dict[str, Any]] = {}
         for column in encoder["columns"]:
-            kinds.setdefault(column["owner"], column["kind"])
-        self.owners = sorted(kinds.items())
-        self._place = {owner: number for number, (owner, _) in enumerate(self.owners)}
+            first.setdefault(column["owner"], column)
+        self.owners = [first[owner] for owner in sorted(first)]
+        self._place = {column["owner"]: number for number, column in enumerate(self.owners)}
 
     def state(self) -> dict[str, Any]:
         """See `FittedModel.state`."""
@@ -109,21 +112,20 @@ class LeadModel:
         place = calibration.place(self.calibrated, probability)
         horizon = int(row["horizon_days"])
         persons = calibration.persons_behind(self.calibrated, probability)
+        low, high = min(rounded(bounds[0], DECIMALS), value), max(rounded(bounds[1], DECIMALS), value)
         return Prediction(
             subject=Subject("contact", str(row["contact_id"]), str(row["platform"])),
             status="ready",
             rung="partner",
             value=value,
             unit="probability",
-            interval=Interval(
-                calibration.LEVEL, min(rounded(bounds[0], DECIMALS), value), max(rounded(bounds[1], DECIMALS), value)
-            ),
-            confidence_label="high" if persons >= 500 else "medium" if persons >= 100 else "low",
+            interval=Interval(calibration.LEVEL, low, high),
+            confidence_label=_confidence(value, baseline, low, high, persons),
             coverage=self.coverage,
             observations=persons,
             baseline=baseline,
             contributions=contributions,
-            summary=explain.summary(value, baseline, horizon, place, contributions),
+            summary=explain.summary(value, baseline, horizon, place, contributions, explain.kinds(self.owners, row)),
             details={
                 **place,
                 "trend": explain.trend(probability, row.get("earlier_probability")),
@@ -173,6 +175,15 @@ def restore(state: Mapping[str, Any]) -> FittedModel:
     if state["model"] != "lead":
         raise Defect(f"lead_score model {state['model']!r} is not known; known: lead, base_rate")
     return LeadModel(**{name: state[name] for name in ("encoder", "card", "calibrated", "coverage", "candidate")})
+
+
+def _confidence(value: float, baseline: float, low: float, high: float, persons: int) -> str:
+    """By how narrow the interval is, and whether all of it lies on one side of the typical lead."""
+    is_apart = not low <= baseline <= high
+    is_narrow = (high - low) / 2 <= _NARROW * value
+    if is_apart and is_narrow and persons >= _PERSONS:
+        return "high"
+    return "medium" if (is_apart or is_narrow) and persons >= _PERSONS else "low"
 
 
 def _best(steps: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -76,7 +76,8 @@ class BaseRate:
             return Prediction(
                 subject=subject, status="refused", rung="rule", value=None, unit="probability", interval=None,
                 confidence_label="low", coverage=None, observations=known, baseline=None, contributions=(),
-                summary=f"No score: the outcome of {known} leads is known, a conversion rate needs {LEAST_LEADS}.",
+                summary=f"No score: the outcome of {known} leads is known, a conversion rate needs {LEAST_LEADS}. "
+                f"{LEAST_LEADS - known} more leads whose outcome is known would give one.",
                 details=details, records=1,
             )  # fmt: skip
         leads, conversions, source = _counts(rates, row)
@@ -84,13 +85,14 @@ class BaseRate:
         baseline = rounded(rates["conversions"] / rates["leads"], _DECIMALS)
         part = Contribution("source", f"Source: {source}", value - baseline, False)
         low, high = calibration.jeffreys(conversions, leads)
-        among = f"leads from {source}" if source else "recent leads"
+        among = f"recent leads from {source}" if source else "recent leads"
         return Prediction(
             subject=subject, status="fallback", rung="rule", value=value, unit="probability",
             interval=Interval(calibration.LEVEL, min(rounded(low, 4), value), max(rounded(high, 4), value)),
             confidence_label="low", coverage=None, observations=leads, baseline=baseline,
             contributions=additive(value, baseline, [part], decimals=_DECIMALS),
-            summary=f"{conversions} of {leads} {among} converted within {horizon} days: {value:.1%} for each of them.",
+            summary=f"{conversions} of {leads} {among} converted within {horizon} days: {value:.1%} for each of them. "
+            "A model of your own replaces this rate once it forecasts better.",
             details=details, records=1,
         )  # fmt: skip
 

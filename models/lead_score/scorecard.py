@@ -68,7 +68,7 @@ def fit_boosting(matrix: Floats, outcome: Floats, seed: int) -> Scorecard:
 
 
 def effects(card: Scorecard, matrix: Floats) -> Floats:
-    """Log-odds effect of each column against a typical lead, shape of `matrix`; column means over training are zero."""
+    """Log-odds effect of each column against a typical lead, shape of `matrix`; see `recentred`."""
     found = np.empty_like(matrix)
     for j, column in enumerate(card["columns"]):
         found[:, j] = effect(column, matrix[:, j]) - column["centre"]
@@ -93,6 +93,22 @@ def log_odds(card: Scorecard, found: Floats) -> Floats:
     for j in range(found.shape[1]):
         total = total + found[:, j]
     return total
+
+
+def recentred(card: Scorecard, matrix: Floats) -> Scorecard:
+    """The same scorecard, its typical lead being the median one of `matrix`; no lead's log-odds change.
+
+    Half of the leads are above the baseline then. Each column is centred on its mean, and what is left between mean and
+    median is shared out by the columns' variances.
+    """
+    found = np.column_stack([effect(column, matrix[:, j]) for j, column in enumerate(card["columns"])])
+    total = found.sum(axis=1)
+    spread = found.var(axis=0)
+    gap = float(np.median(total) - total.mean()) if spread.sum() > 0 else 0.0
+    centre = found.mean(axis=0) + gap * spread / max(float(spread.sum()), 1e-12)
+    columns = [{**column, "centre": float(centre[j])} for j, column in enumerate(card["columns"])]
+    moved = sum(new["centre"] - old["centre"] for new, old in zip(columns, card["columns"], strict=True))
+    return {"columns": columns, "intercept": card["intercept"] + moved}
 
 
 def _edges(values: Floats) -> Floats:

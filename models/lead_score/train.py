@@ -224,7 +224,8 @@ def _prepare(data: Labelled, config: TrainConfig, context: Context) -> Prepared:
 def _fit(name: str, prepared: Prepared, seed: int) -> LeadModel:
     """One candidate, calibrated; its coverage is not known yet."""
     fit = scorecard.fit_logistic if name == "logistic" else scorecard.fit_boosting
-    card = fit(prepared.matrix, prepared.outcome, seed)
+    # The typical lead is one of those the probabilities are calibrated on: grades and baseline speak of the same leads.
+    card = scorecard.recentred(fit(prepared.matrix, prepared.outcome, seed), prepared.later_matrix)
     raw = scorecard.log_odds(card, scorecard.effects(card, prepared.later_matrix))
     calibrated = calibration.fit(raw, prepared.later.outcome, prepared.later.persons, prepared.drift)
     return LeadModel(encoder=prepared.encoder, card=card, calibrated=calibrated, coverage=None, candidate=name)

@@ -146,7 +146,7 @@ def deviance(actual: Floats, forecast: Floats) -> float:
 
 
 def as_state(panel: Panel, estimates: Estimates, shrunk: Shrunk) -> dict[str, Any]:
-    """Elasticities as builtins: `products` by key `platform\\x1fproduct\\x1ftier`, `groups`, `overall`."""
+    """Elasticities as builtins: `products` by `product_key`, `groups`, `overall`."""
     products = {
         product_key(key): {
             "mean": float(shrunk.mean[i]),

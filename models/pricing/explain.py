@@ -50,7 +50,7 @@ def summary(
     aim = "profit" if profit else "revenue"
     current = before["price"]
     held = max((s for s in steps if s.factor in HOLDS), key=lambda s: abs(s.effect), default=None)
-    bound = "" if held is None else held.label[:1].lower() + held.label[1:]
+    bound = "" if held is None else _inline(held.label)
     if way.why_kept:
         return f"Keep {shown(current)} {currency}: {_kept(way, aim, bound)}."
     verb = "Raise" if way.value > current else "Lower"
@@ -74,7 +74,9 @@ def _kept(way: Choice, aim: str, bound: str) -> str:
     if way.why_kept == "step":
         return f"no price in your usual steps lies within {MAX_CHANGE:.0%} of it and inside floor and ceiling"
     if way.why_kept == "same":
-        return f"it already is the price with the highest expected {aim}, to within {SAME_PRICE:.0%} or half a price step"
+        return (
+            f"it already is the price with the highest expected {aim}, to within {SAME_PRICE:.0%} or half a price step"
+        )
     if way.why_kept == "bound":
         return f"{aim} might be higher at {shown(round(way.best, 2))}, but the {bound} leaves no change worth making"
     return f"no other allowed price is expected to raise {aim} by {LEAST_GAIN:.0%} a week or more"
@@ -85,6 +87,12 @@ def _gain(aim: str, before: float, after: float, currency: str) -> str:
         was = f"a loss of {-before:,.0f}" if before < 0 else f"{before:,.0f}"
         return f"expected {aim} {after:,.0f} {currency} a week instead of {was}"
     return f"expected {aim} {_percent((after - before) / before)}, about {_money(after - before)} {currency} a week"
+
+
+def _inline(label: str) -> str:
+    """`Ceiling: highest price` → `ceiling (highest price)`."""
+    name, _, what = label.partition(": ")
+    return f"{name[:1].lower()}{name[1:]}" + (f" ({what})" if what else "")
 
 
 def _money(amount: float) -> str:

@@ -35,16 +35,17 @@ def price_test(row: FeatureRow, elasticity: dict[str, Any]) -> str:
     log_step = np.log1p(_TEST_STEP)
     days = elasticity["dispersion"] / (max(daily, 1e-3) * _TEST_ERROR**2 * log_step**2)
     weeks = int(np.ceil(days / 7 / 2)) * 2
-    step = row["price_step"] if row["price_step"] <= price * _TEST_STEP / 2 else 0.01
-    low, high = (round(p / step) * step for p in (price / (1 + _TEST_STEP), price * (1 + _TEST_STEP)))
-    shown = 0 if step == 1 else digits(row["currency"])
+    # Where a step is wider than half the change, the test's prices are shown to the currency's own digits.
+    shown = 0 if row["price_step"] == 1 and price * _TEST_STEP >= 2 else digits(row["currency"])
+    low, high = price / (1 + _TEST_STEP), price * (1 + _TEST_STEP)
     if weeks > _LONGEST_TEST:
         return (
             f"It sells {daily:.1f} a day, too unevenly for steps of {_TEST_STEP:.0%} to tell within half a year: "
             "a price test with larger steps, or together with products of its group, would mend it"
         )
     return (
-        f"A price test would mend it: {low:.{shown}f} and {high:.{shown}f} {row['currency']} by turns, {max(4, weeks)} weeks in all"
+        f"A price test would mend it: {low:.{shown}f} and {high:.{shown}f} {row['currency']} by turns, "
+        f"{max(4, weeks)} weeks in all"
     )
 
 

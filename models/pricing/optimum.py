@@ -8,7 +8,7 @@ p* = c + p0/|e| for profit and p0/|e| for revenue.
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 
 import numpy as np
@@ -48,7 +48,6 @@ class Bounds:
         """Into the maximum change from the current price."""
         return min(max(price, self.least_now), self.most_now)
 
-
     def payable(self, price: float, step: float) -> tuple[float, ...]:
         """The prices on whole steps next to `price` that every bound allows, at most two; none where a step is too wide."""
         low, high = max(self.floor, self.least_now), min(self.ceiling, self.most_now)
@@ -87,9 +86,9 @@ def choose(row: FeatureRow, allowed: Bounds, best: float, earned: Callable[[floa
     near = allowed.payable(final, step)
     # Of equally good prices the one nearer to the current.
     stepped = max(near, key=lambda p: (earned(p), -abs(p - price))) if near else final
-    way = {"best": best, "inside": inside, "final": final, "stepped": stepped}
+    way = Choice(best=best, inside=inside, final=final, stepped=stepped, value=stepped)
     if not allowed.allows(price):
-        return Choice(**way, value=stepped)
+        return way
     now = earned(price)
     why = ""
     if not near:
@@ -98,7 +97,7 @@ def choose(row: FeatureRow, allowed: Bounds, best: float, earned: Callable[[floa
         why = "same" if final == best else "bound"
     elif earned(stepped) - now < LEAST_GAIN * abs(now) or stepped == price:
         why = "gain"
-    return Choice(**way, value=price if why else stepped, why_kept=why)
+    return replace(way, value=price, why_kept=why) if why else way
 
 
 def bounds(row: FeatureRow) -> Bounds | str:

@@ -220,8 +220,11 @@ def _wanted(row: FeatureRow, elasticity: dict[str, Any]) -> Floats:
 def _allowed(row: FeatureRow, wanted: Floats, allowed: optimum.Bounds) -> Floats:
     """The same inside the bounds and on the partner's steps."""
     inside = [allowed.change(allowed.step(float(price))) for price in wanted]
-    stepped = [min(allowed.payable(p, row["price_step"]) or (p,), key=lambda q, p=p: abs(q - p)) for p in inside]
-    return np.array(stepped)
+    return np.array([_nearest(price, allowed.payable(price, row["price_step"]) or (price,)) for price in inside])
+
+
+def _nearest(price: float, choices: Sequence[float]) -> float:
+    return min(choices, key=lambda choice: abs(choice - price))
 
 
 def _agreement(row: FeatureRow, wanted: Floats, value: float) -> float:

@@ -23,7 +23,10 @@ def test_good_records_keep_the_contract() -> None:
 
 def test_each_kind_of_breach_is_found_with_the_ids_and_without_the_values() -> None:
     frame = sales(
-        quantity=[1, -2, 3], currency=["EUR", "eur", None], status=["sold", "sold", "secret status"], unit_price=[1.0, 1.0, -5.0]
+        quantity=[1, -2, 3],
+        currency=["EUR", "eur", None],
+        status=["sold", "sold", "secret status"],
+        unit_price=[1.0, 1.0, -5.0],
     )
     breaches = {breach.expectation.split(" ")[0] + " " + breach.expectation.split(" ")[1]: breach for breach in
                 validate(frame, rules("sale", COLUMNS), "sale_id")}  # fmt: skip

@@ -46,15 +46,23 @@ def run(services: Services, instance: DagsterInstance) -> Run:
     """A function that runs a job over partners, with other work in the steps' place if a test brings some."""
 
     def execute(
-        job: str, *, work: Work | None = None, partners: Sequence[str] | None = None, only: Sequence[AssetKey] | None = None,
-        run_config: dict[str, Any] | None = None, tags: dict[str, str] | None = None,
+        job: str,
+        *,
+        work: Work | None = None,
+        partners: Sequence[str] | None = None,
+        only: Sequence[AssetKey] | None = None,
+        run_config: dict[str, Any] | None = None,
+        tags: dict[str, str] | None = None,
     ) -> ExecuteInProcessResult:
         definitions = build_definitions(
             settings=services.settings, work=work, manifest=manifest_of(), integrator=holding(services)
         )
         return definitions.resolve_job_def(job).execute_in_process(
-            instance=instance, tags={**range_tags(NAMES, partners), **(tags or {})}, raise_on_error=False,
-            asset_selection=only, run_config=run_config or {"nightly_insights": training_config(force=False)}.get(job),
+            instance=instance,
+            tags={**range_tags(NAMES, partners), **(tags or {})},
+            raise_on_error=False,
+            asset_selection=only,
+            run_config=run_config or {"nightly_insights": training_config(force=False)}.get(job),
         )
 
     return execute

@@ -77,7 +77,9 @@ class Recorder:
             unique_id = next(key for key, node in manifest_of()["nodes"].items() if node["name"] == name)
             nodes[unique_id] = NodeResult(unique_id=unique_id, status="warn", failures=sum(by_partner.values()))
         offenders = {
-            key: self.offenders[node["name"]] for key, node in manifest_of()["nodes"].items() if node["name"] in self.offenders
+            key: self.offenders[node["name"]]
+            for key, node in manifest_of()["nodes"].items()
+            if node["name"] in self.offenders
         }
         return BuildReport(nodes=nodes, rows={"harmonized.sale": {"alpha": 2, "beta": 5}}, offenders=offenders)
 
@@ -96,8 +98,13 @@ class Recorder:
         readiness = Readiness(use_case, "partner", [Requirement("conversions", "conversions", 130, 120)])
         promote = config.promote and (partner, use_case) not in self.refused
         return TrainReport(
-            readiness=readiness, trained=trained(), version="4", rows=130,
-            verdict=Verdict(promote=promote, reasons=("It beats the naive rule.",) if promote else ("It does not beat it.",)),
+            readiness=readiness,
+            trained=trained(),
+            version="4",
+            rows=130,
+            verdict=Verdict(
+                promote=promote, reasons=("It beats the naive rule.",) if promote else ("It does not beat it.",)
+            ),
         )
 
     def _score(self, services: Services, partner: str, use_case: str, run_id: str) -> ScoreReport:

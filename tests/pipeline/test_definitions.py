@@ -54,8 +54,8 @@ def test_the_definitions_load_with_no_network_no_database_and_no_secret(tmp_path
     done = python(LOAD_WITHOUT_A_WORLD, tmp_path / "home")
     assert done.returncode == 0, done.stderr
     assert not (tmp_path / "home").exists(), "a load leaves no key and no database behind"
-    heavy = next(line for line in done.stdout.splitlines() if line.startswith("heavy"))
-    assert heavy == "heavy ['sqlalchemy']" or heavy == "heavy []", "what a load must not wait for"
+    # get_repository_def alone brings sqlalchemy, with Dagster's own instance; importing the definitions does not
+    assert "heavy []" in done.stdout or "heavy ['sqlalchemy']" in done.stdout, "what a load must not wait for"
     assert "trainers []" in done.stdout, "a run's own process reads the trainers, so an edit is live in the next run"
 
 
@@ -74,7 +74,9 @@ for name in ("attendance", "lead_score", "pricing"):
         print(name, "is whole")
 """
     done = python(meeting, tmp_path / "home", copy)
-    assert done.stdout.split("\n")[:3] == ["attendance is whole", "lead_score is whole", "pricing is broken"], done.stderr
+    assert done.stdout.split("\n")[:3] == ["attendance is whole", "lead_score is whole", "pricing is broken"], (
+        done.stderr
+    )
 
 
 def test_the_six_steps_are_the_groups() -> None:

@@ -62,7 +62,9 @@ def test_the_night_keeps_champions_and_a_retraining_does_not(run: Run, instance:
     assert metadata(instance, "alpha", "model", "pricing")["promoted"] is True
 
 
-def test_run_config_reaches_the_training_and_one_partition_is_retrained_alone(run: Run, instance: DagsterInstance) -> None:
+def test_run_config_reaches_the_training_and_one_partition_is_retrained_alone(
+    run: Run, instance: DagsterInstance
+) -> None:
     recorder = Recorder()
     given = {"window_days": 365, "candidates": ["prophet"], "excluded_attributes": ["colour"], "promote": False}
     result = run(

@@ -73,7 +73,9 @@ def test_one_stopped_kind_does_not_stop_the_partner_but_makes_the_run_red(run: R
     assert partitions(instance, "published", "tables") == ALL
 
 
-def test_a_broken_contract_excludes_the_partner_after_harmonize(run: Run, instance: DagsterInstance, services: Services) -> None:
+def test_a_broken_contract_excludes_the_partner_after_harmonize(
+    run: Run, instance: DagsterInstance, services: Services
+) -> None:
     recorder = Recorder(breaches={("beta", "sale"): Breach("quantity between low 0, high 9", 2, ("s1", "s2"))})
     result = run("nightly_insights", work=recorder.work())
     assert not result.success
@@ -130,7 +132,9 @@ def test_a_run_about_some_partners_touches_no_other(run: Run, instance: DagsterI
     assert {call[0] for call in recorder.of("score")} == {"alpha", "gamma"}
 
 
-def test_materializing_one_model_by_hand_fails_itself_when_nobody_else_would_tell(run: Run, instance: DagsterInstance) -> None:
+def test_materializing_one_model_by_hand_fails_itself_when_nobody_else_would_tell(
+    run: Run, instance: DagsterInstance
+) -> None:
     recorder = Recorder(broken={("train", "beta", "pricing"): PermanentError("no column price")})
     result = run("retrain", work=recorder.work(), partners=["beta"], only=[AssetKey(["model", "pricing"])])
     assert not result.success

@@ -1,13 +1,14 @@
 """One night on real PostgreSQL, Redis, dbt, Great Expectations and MLflow; one partner's landed data breaks the contract."""
 
+import base64
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from dagster import AssetKey, DagsterInstance
+from dagster import AssetKey, DagsterInstance, DagsterRunStatus
 from sqlalchemy import text
 
 from integrator.contracts.errors import Conflict, NotFound
@@ -15,7 +16,9 @@ from integrator.settings import Settings
 from integrator.steps.services import Services
 from integrator.storage import insights, landing
 from integrator.storage.partners import Partner, register
-from integrator_dagster.launch import NightResult, instance_of, run_night, run_retrain
+from integrator_dagster.definitions import build_definitions
+from integrator_dagster.jobs import TAGS, in_flight
+from integrator_dagster.launch import BY_COMMAND, NightResult, _alone, instance_of, run_night, run_retrain
 from integrator_dagster.partitions import known_partners
 from tests.conftest import NOW
 
@@ -56,7 +59,8 @@ def nights(make_database: Callable[[], Any], server: Any, tmp_path_factory: pyte
         assert landing.write(database, name, "direct", "sale", sales(40), now=NOW).accepted == 78
     with database.batch() as connection:
         connection.execute(
-            text("update landing.sale set unit_price = -1 where partner = :partner and native_id = 'milk-3'"), {"partner": BAD}
+            text("update landing.sale set unit_price = -1 where partner = :partner and native_id = 'milk-3'"),
+            {"partner": BAD},
         )
     said: list[tuple[str, str]] = []
     with DagsterInstance.ephemeral() as instance:
@@ -85,7 +89,10 @@ def test_the_partner_with_broken_data_is_left_out_and_named(nights: Nights) -> N
 
 def test_the_other_partner_is_published_and_its_partitions_say_so(nights: Nights) -> None:
     documents = published(nights, GOOD)
-    assert {product for product in ("bread", "milk") if any(product in document for document in documents)} == {"bread", "milk"}
+    assert {product for product in ("bread", "milk") if any(product in document for document in documents)} == {
+        "bread",
+        "milk",
+    }
     for key in (["insight", "pricing"], ["published", "tables"], ["published", "cache"], ["model", "attendance"]):
         assert nights.instance.get_materialized_partitions(AssetKey(key)) == {GOOD}, key
 
@@ -115,34 +122,37 @@ def test_unknown_partners_are_named_with_those_there_are(nights: Nights) -> None
         run_night(nights.instance, nights.services, ["nobody"])
 
 
-def test_two_commands_do_not_run_at_once_and_a_killed_one_does_not_block(nights: Nights) -> None:
-    from integrator_dagster.launch import _alone
-
-    with _alone(nights.services, nights.instance), pytest.raises(Conflict), _alone(nights.services, nights.instance):
-        pass  # pragma: no cover
+def test_two_commands_do_not_run_at_once(nights: Nights) -> None:
+    with _alone(nights.services, nights.instance), pytest.raises(Conflict, match="another command"):
+        run_night(nights.instance, nights.services)
 
 
-def test_the_web_page_s_storage_holds_the_runs(server: Any, make_database: Callable[[], Any], tmp_path: Path) -> None:
-    import os
+def test_what_a_killed_command_left_is_marked_failed_by_the_next(nights: Nights) -> None:
+    job = build_definitions(settings=nights.services.settings).resolve_job_def("nightly_insights")
+    left = nights.instance.create_run_for_job(job_def=job, status=DagsterRunStatus.STARTED, tags={**TAGS, **BY_COMMAND})
+    with _alone(nights.services, nights.instance):
+        ended = nights.instance.get_run_by_id(left.run_id)
+    assert ended is not None and ended.status is DagsterRunStatus.FAILURE
+    assert in_flight(nights.instance) == []
 
-    from sqlalchemy import make_url
 
+def test_the_page_s_storage_is_ours_and_nothing_has_to_be_configured(
+    server: Any, make_database: Callable[[], Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     database = make_database()
     address = database.address
-    url = f"postgresql://{address.owner}:{address.password}@{address.host}:{address.port}/{address.name}"
-    assert make_url(url).host == address.host
-    import base64
-
     values = {
-        "INTEGRATOR_DATABASE_URL": url, "INTEGRATOR_REDIS_URL": server.redis_url, "INTEGRATOR_HOME": str(tmp_path),
+        "INTEGRATOR_DATABASE_URL": f"postgresql://{address.owner}:{address.password}@{address.host}:{address.port}/{address.name}",
+        "INTEGRATOR_REDIS_URL": server.redis_url,
+        "INTEGRATOR_HOME": str(tmp_path),
         "INTEGRATOR_MASTER_KEY": base64.b64encode(bytes(range(32))).decode(),
-    }  # fmt: skip
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in values.items():
-            patch.setenv(name, value)
-        with instance_of(Settings()) as instance:
-            instance.add_dynamic_partitions("partners", ["alpha"])
-            assert known_partners(instance) == ["alpha"]
-        with database.batch() as connection:
-            tables = connection.execute(text("select count(*) from pg_tables where schemaname = 'dagster'")).scalar_one()
-        assert tables > 10 and os.path.exists(tmp_path / "dagster" / "dagster.yaml")
+    }
+    for name, value in values.items():
+        monkeypatch.setenv(name, value)
+    with instance_of(Settings()) as instance:
+        instance.add_dynamic_partitions("partners", ["alpha"])
+        assert known_partners(instance) == ["alpha"]
+        assert instance.telemetry_enabled is False
+    with database.batch() as connection:
+        tables = connection.execute(text("select count(*) from pg_tables where schemaname = 'dagster'")).scalar_one()
+    assert tables > 10 and (tmp_path / "dagster" / "dagster.yaml").exists()

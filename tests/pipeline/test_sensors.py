@@ -33,7 +33,9 @@ from tests.pipeline.hand_written import Recorder
 
 def definitions(services: Services, work: Work | None = None) -> Definitions:
     """The code location over the test's services."""
-    return build_definitions(settings=services.settings, work=work, manifest=manifest_of(), integrator=holding(services))
+    return build_definitions(
+        settings=services.settings, work=work, manifest=manifest_of(), integrator=holding(services)
+    )
 
 
 def tick(
@@ -53,7 +55,9 @@ def tick(
 def instance(services: Services, tmp_path: Path) -> Iterator[DagsterInstance]:
     """On disk, because sensors and schedules open their instance by its address."""
     quiet = {"module": "dagster._core.storage.noop_compute_log_manager", "class": "NoOpComputeLogManager"}
-    with DagsterInstance.local_temp(str(tmp_path), overrides={"compute_logs": quiet, "telemetry": {"enabled": False}}) as made:
+    with DagsterInstance.local_temp(
+        str(tmp_path), overrides={"compute_logs": quiet, "telemetry": {"enabled": False}}
+    ) as made:
         sync_partners(made, NAMES)
         yield made
 
@@ -104,7 +108,9 @@ def test_news_launches_one_night_for_the_partners_concerned(services: Services, 
     assert request.tags["integrator/partners"] == "alpha,gamma"
 
 
-def test_news_that_stay_are_not_fetched_every_minute(services: Services, instance: DagsterInstance, now: datetime) -> None:
+def test_news_that_stay_are_not_fetched_every_minute(
+    services: Services, instance: DagsterInstance, now: datetime
+) -> None:
     first = tick(services, instance, "platform_news", work=with_news("gamma"))
     assert first.run_requests
     again = tick(services, instance, "platform_news", work=with_news("gamma"), cursor=first.cursor)
@@ -124,7 +130,9 @@ def test_nobody_is_asked_while_a_night_runs(services: Services, instance: Dagste
     assert not result.run_requests and busy in (result.skip_message or "")
 
 
-def test_a_model_promoted_by_hand_is_scored_and_published(services: Services, instance: DagsterInstance, run: Run) -> None:
+def test_a_model_promoted_by_hand_is_scored_and_published(
+    services: Services, instance: DagsterInstance, run: Run
+) -> None:
     work = Recorder(refused=frozenset({("gamma", "pricing")})).work()
     for partner in ("beta", "gamma"):
         run("retrain", work=work, partners=[partner], only=[AssetKey(["model", "pricing"])])
@@ -136,7 +144,9 @@ def test_a_model_promoted_by_hand_is_scored_and_published(services: Services, in
     assert not again.run_requests
 
 
-def test_a_run_that_scores_by_itself_is_not_scored_again(services: Services, instance: DagsterInstance, run: Run) -> None:
+def test_a_run_that_scores_by_itself_is_not_scored_again(
+    services: Services, instance: DagsterInstance, run: Run
+) -> None:
     run("nightly_insights", work=Recorder().work())
     result = tick(services, instance, "model_promoted")
     assert not result.run_requests
@@ -159,7 +169,9 @@ def test_a_failed_run_is_told_to_the_partner_concerned(services: Services, run: 
     assert "503" in told[0]["data"]["reason"] and not others
 
 
-def test_the_night_s_schedule_is_one_run_over_all_partners(services: Services, instance: DagsterInstance, now: datetime) -> None:
+def test_the_night_s_schedule_is_one_run_over_all_partners(
+    services: Services, instance: DagsterInstance, now: datetime
+) -> None:
     built = definitions(services)
     schedule = built.get_repository_def().get_schedule_def("nightly_insights")
     context = build_schedule_context(instance=instance, scheduled_execution_time=now)

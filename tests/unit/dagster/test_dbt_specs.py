@@ -60,7 +60,9 @@ def test_models_come_after_those_they_read() -> None:
 
 
 def test_a_test_is_a_check_of_the_model_it_is_attached_to() -> None:
-    assert [(c.asset_key.to_user_string(), c.name) for c in check_specs(MANIFEST)] == [("harmonized/sales", "sale_holds")]
+    assert [(c.asset_key.to_user_string(), c.name) for c in check_specs(MANIFEST)] == [
+        ("harmonized/sales", "sale_holds")
+    ]
 
 
 def test_the_fingerprint_changes_with_any_file_and_with_nothing_else(tmp_path: Path) -> None:

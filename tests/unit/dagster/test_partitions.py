@@ -17,7 +17,11 @@ def test_what_was_wanted_is_what_the_run_is_about(wanted: list[str]) -> None:
 
 
 def test_a_range_with_holes_names_its_partners() -> None:
-    assert range_tags(KNOWN, ["delta", "charlie"]) == {RANGE_START: "delta", RANGE_END: "charlie", ONLY: "delta,charlie"}
+    assert range_tags(KNOWN, ["delta", "charlie"]) == {
+        RANGE_START: "delta",
+        RANGE_END: "charlie",
+        ONLY: "delta,charlie",
+    }
     assert ONLY not in range_tags(KNOWN, ["delta", "alpha"])
 
 

@@ -102,6 +102,16 @@ def test_the_sentence_is_plain(predictions: list[Prediction]) -> None:
     summary = predictions[0].summary
     assert summary.startswith("Expected attendance ")
     assert "similar Mondays" in summary
+    assert all(len(found.summary) < 300 and "{" not in found.summary for found in predictions)
+
+
+def test_quantiles_are_ordered_everywhere(predictions: list[Prediction]) -> None:
+    for found in predictions:
+        details = found.details
+        assert found.interval is not None
+        assert (found.interval.low, found.interval.high) == (details["p10"], details["p90"])
+        for one in [details, *details.get("horizon", [])]:
+            assert one["p10"] <= one["p50"] <= one["p90"] <= details["capacity"]
 
 
 def test_prophet_predicts_explains_and_loads_back(prophet: Trained, live: pl.DataFrame) -> None:
@@ -208,6 +218,23 @@ def test_a_series_without_an_event_ahead_is_refused() -> None:
     found = rule(frame(series("a", [5] * 30, ahead=0)))["a"]
     assert found.status == "refused"
     assert found.details["horizon"] == []
+
+
+def test_a_rule_sentence_says_why_and_what_would_mend_it(trained: Trained) -> None:
+    row = next(r for r in ATTENDANCE.rows(arena(), CONTEXT) if r["subject"]["id"] == "club-2026-03-16")
+    state = trained.model.state()
+    floored = ATTENDANCE.restore({**state, "floored": [row["unit"]]}).predict([row])[0]
+    assert "as on the last known Monday: here that was closer than the model" in floored.summary
+    assert "next retraining" in ATTENDANCE.restore({**state, "units": []}).predict([row])[0].summary
+    assert "no model beats that yet" in ATTENDANCE.rule().predict([row])[0].summary
+    one = rule(frame(series("a", [40])))["a-2026-03-16"]
+    assert "1 known day is not enough for a model, 21 would be" in one.summary
+    full = {**row, "capacity": 10}
+    assert (
+        ATTENDANCE.rule()
+        .predict([full])[0]
+        .summary.endswith("Its stated capacity of 10 was exceeded often and is not taken as a limit.")
+    )
 
 
 def test_a_year_of_silence_is_refused_a_month_gets_the_rule() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from integrator.contracts.errors import Defect, InvalidInput, NotReady
 from models.base import Context, FeatureRow, FittedModel, Prediction, TrainConfig, Trained
-from models.lead_score import attributes, calibration, leak, scorecard
+from models.lead_score import attributes, calibration, explain, leak, scorecard
 from models.lead_score.predict import LeadModel
 from models.lead_score.rates import BaseRate
 from models.lead_score.spec import USE_CASE
@@ -21,7 +21,7 @@ CONTEXT = Context(partner="travel", timezone="UTC", currency="USD", region="US",
 FIRST = datetime(2025, 3, 1, tzinfo=UTC)
 
 
-def leads(count: int = 1600, moments: int = 10, *, seed: int = 3, **overrides: Any) -> pl.DataFrame:
+def leads(count: int = 1400, moments: int = 10, *, seed: int = 3, **overrides: Any) -> pl.DataFrame:
     """Snapshots every 30 days; `plan`, `visits`, `stage` and the date `wanted_on` carry the chance, the rest is noise."""
     rng = np.random.default_rng(seed)
     records = []
@@ -322,3 +322,94 @@ def test_labelled_keeps_rows_and_outcomes_together(frame: pl.DataFrame) -> None:
     assert isinstance(data, Labelled) and len(digest) == 64
     assert all(by_contact[row["contact_id"]] == bool(y) for row, y in zip(data.rows, data.outcome, strict=True))
     assert len({row["as_of"] for row in data.rows}) == 4
+
+
+@pytest.mark.parametrize("which", CANDIDATES[1:])
+def test_half_of_the_calibrated_leads_are_above_the_typical_one(which: str, both: dict[str, Trained]) -> None:
+    model = both[which].model
+    assert isinstance(model, LeadModel)
+    typical = float(calibration.apply(model.calibrated, np.array([model.card["intercept"]]))[0])
+    assert float((model.calibrated["reference"] > typical).mean()) == pytest.approx(0.5, abs=0.01)
+
+
+def test_recentring_moves_no_lead() -> None:
+    rng = np.random.default_rng(8)
+    matrix = rng.standard_normal((600, 2))
+    card = scorecard.fit_logistic(matrix, (rng.random(600) < 0.3).astype(float), 1)
+    moved = scorecard.recentred(card, matrix[:50] + 1)
+    before = scorecard.log_odds(card, scorecard.effects(card, matrix))
+    assert scorecard.log_odds(moved, scorecard.effects(moved, matrix)) == pytest.approx(before)
+    assert moved["intercept"] != card["intercept"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "value", "label"),
+    [
+        ("date", "srch_co", "2026-01-03", "Search co date: 2 days ahead"),
+        ("date", "renews_on", "2025-12-31T08:00:00Z", "Renews on: 1 day ago"),
+        ("date", "visit_day", "2026-01-01", "Visit day: today"),
+        ("date", "visit_day", "soon", "Visit day: not known"),
+        ("number", "orig_destination_distance", 8372.4712, "Origin destination distance: 8372"),
+        ("number", "shareOfWallet", 0.33333, "Share of wallet: 0.3333"),
+        ("number", "srch_adults_cnt", 2, "Search adults count: 2"),
+        ("category", "campaign_id", 12, "Campaign: 12"),
+        ("category", "is_mobile", True, "Is mobile: yes"),
+        ("category", "plan", None, "Plan: not known"),
+    ],
+)
+def test_labels_read_like_words(kind: str, name: str, value: Any, label: str) -> None:
+    assert explain.label({"owner": name, "name": name, "kind": kind}, row_of({name: value})) == label
+
+
+def test_a_span_of_two_dates_is_told_in_days() -> None:
+    row = row_of({"arrives": "2026-01-03", "leaves": "2026-01-07"})
+    column = {"owner": "arrives_to_leaves", "name": "arrives|leaves", "kind": "span"}
+    assert explain.label(column, row) == "From arrives to leaves: 4 days"
+
+
+def part(factor: str, effect: float, label: str = "") -> Any:
+    return explain.Contribution(factor, label or f"{factor.capitalize()}: x", effect, False)
+
+
+def test_the_sentence_prefers_reasons_that_say_something() -> None:
+    found = [part("region", 0.05, "Region: 205"), part("from", 0.04), part("until", 0.035), part("plan", 0.02)]
+    kinds = {"region": "code", "from": "date", "until": "date", "plan": "category"}
+    text = explain.summary(0.15, 0.04, 30, {"grade": "A"}, found, kinds)
+    assert (
+        text
+        == (
+            "15.0% likely to convert within 30 days (grade A), 3.8 times the 4.0% of a typical lead (half do better), "
+            "mainly because of from (x) and region (205)."
+        )
+        or "from (x) and plan (x)" in text
+    )
+    below = explain.summary(0.01, 0.04, 30, {"grade": "D"}, [part("plan", -0.03)], kinds)
+    assert "75% below the 4.0% of a typical lead" in below and below.endswith("because of plan (x).")
+    assert explain.summary(0.04, 0.04, 30, {"grade": "C"}, [], {}).endswith(
+        "about the 4.0% of a typical lead (half do better)."
+    )
+
+
+def test_every_sentence_is_short_and_knows_its_reasons(both: dict[str, Trained], rows: list[FeatureRow]) -> None:
+    found = both["additive_boosting"].model.predict(rows)
+    assert all(len(prediction.summary) < 300 and "nan" not in prediction.summary for prediction in found)
+    assert len({prediction.confidence_label for prediction in found}) > 1
+    assert any("wanted on (" in prediction.summary for prediction in found)
+    assert not any("wanted_on" in prediction.summary or "2026-" in prediction.summary for prediction in found)
+
+
+def test_a_code_is_a_category_and_a_count_is_a_number() -> None:
+    few, many = [str(i % 12 + 100) for i in range(600)], [str(i % 200) for i in range(600)]
+    assert attributes.infer(pl.Series(few), "hotelMarket") == ("category", None)
+    assert attributes.infer(pl.Series(few), "rooms") == ("number", None)
+    kind, reason = attributes.infer(pl.Series(many), "store_id")
+    assert kind == "none" and reason is not None and "too many values to learn from (200 in 600 rows)" in reason
+    assert attributes.infer(pl.Series([f"{i / 7}" for i in range(600)]), "market") == ("number", None)
+
+
+def test_a_table_reads_each_column_once_and_its_parts_agree() -> None:
+    whole = attributes.Table([row_of({"on": f"2026-01-{i + 1:02d}", "n": i / 4}) for i in range(20)])
+    piece = whole.take(np.array([3, 1]))
+    assert piece.number("n").to_list() == [0.75, 0.25] and whole.number("n") is whole.number("n")
+    assert [str(day) for day in piece.date("on").to_list()] == ["2026-01-04", "2026-01-02"]
+    assert piece.rows == [whole.rows[3], whole.rows[1]]

@@ -10,7 +10,7 @@ import pytest
 
 from integrator.contracts.errors import Defect, InvalidInput, NotReady
 from models.base import Context, FeatureRow, FittedModel, Prediction, TrainConfig, Trained
-from models.pricing import demand, identify, optimum
+from models.pricing import demand, explain, identify, optimum
 from models.pricing.currency import digits
 from models.pricing.panel import panel
 from models.pricing.predict import KeepPrice, PriceModel
@@ -25,7 +25,7 @@ START = date(2025, 11, 3)
 
 
 def shop(
-    products: int = 8, days: int = 112, *, elasticity: float = -3.0, cost: float | None = 60.0, seed: int = 7
+    products: int = 8, days: int = 84, *, elasticity: float = -3.0, cost: float | None = 60.0, seed: int = 7
 ) -> pl.DataFrame:
     """Products at about 100, a promotion or a price change every week, Poisson demand with busier weekends."""
     rng = np.random.default_rng(seed)
@@ -126,7 +126,7 @@ def test_unchanged_data_gives_the_same_insight_later(frame: pl.DataFrame, rows: 
         partner="shop", timezone="Asia/Taipei", currency="TWD", region="TW", as_of=datetime(2026, 4, 1, tzinfo=UTC)
     )
     assert USE_CASE.rows(frame.sample(fraction=1, shuffle=True, seed=1), later) == rows
-    assert rows[0]["expires_at"] == "2026-03-02T00:00:00Z"
+    assert rows[0]["expires_at"] == "2026-02-02T00:00:00Z"
 
 
 def test_training_twice_gives_the_same(frame: pl.DataFrame, trained: Trained) -> None:
@@ -137,7 +137,7 @@ def test_training_twice_gives_the_same(frame: pl.DataFrame, trained: Trained) ->
 
 
 def test_one_price_only_is_refused_with_a_price_test(trained: Trained, frame: pl.DataFrame) -> None:
-    flat = pl.DataFrame([line("flat", START + timedelta(days=d), 5, 50.0, 30.0) for d in range(112)], schema=SCHEMA)
+    flat = pl.DataFrame([line("flat", START + timedelta(days=d), 5, 50.0, 30.0) for d in range(84)], schema=SCHEMA)
     row = next(row for row in USE_CASE.rows(pl.concat([frame, flat]), CONTEXT) if row["product"] == "flat")
     prediction = only(trained.model, row)
     assert (prediction.status, prediction.value, prediction.interval, prediction.contributions) == (
@@ -152,7 +152,8 @@ def test_one_price_only_is_refused_with_a_price_test(trained: Trained, frame: pl
 @pytest.mark.parametrize(
     ("changes", "elasticity", "words"),
     [
-        ({"weeks": 5}, {}, "5 weeks, 8 are needed"),
+        ({"weeks": 5}, {}, "5 weeks, 8 are needed. 3 more weeks of sales would mend it"),
+        ({"weeks": 7}, {}, "1 more week of sales"),
         ({"price_spread": 0.02}, {}, "a spread of 5%"),
         ({}, {"own": 2.0, "own_error": 0.5}, "sold more at higher prices"),
         ({}, {"mean": -0.5, "sd": 1.0}, "cannot be told from none"),
@@ -181,7 +182,10 @@ def test_a_price_just_below_cost_is_raised_to_it_at_least(trained: Trained, rows
 
 def test_without_a_cost_revenue_counts() -> None:
     frame = shop(cost=None)
-    model = USE_CASE.train(frame, TrainConfig(), CONTEXT).model
+    found = panel(frame, "TWD")
+    assert found is not None
+    learned = demand.as_state(found, *elasticities(found, "shrunk_loglog"))
+    model = PriceModel(elasticities=learned, margins=(-1.0, 1.0), coverage=0.8, candidate="shrunk_loglog")
     for prediction in model.predict(USE_CASE.rows(frame, CONTEXT)):
         assert prediction.value is not None and prediction.details["expected_profit"] is None
         assert prediction.value < prediction.details["current_price"]
@@ -206,7 +210,7 @@ def test_a_positive_elasticity_has_no_optimum() -> None:
 
 
 def test_products_without_recent_sales_have_no_row(frame: pl.DataFrame) -> None:
-    old = pl.DataFrame([line("old", START + timedelta(days=d), 3, 40.0, 20.0) for d in range(70)], schema=SCHEMA)
+    old = pl.DataFrame([line("old", START + timedelta(days=d), 3, 40.0, 20.0) for d in range(50)], schema=SCHEMA)
     assert "old" not in {row["product"] for row in USE_CASE.rows(pl.concat([frame, old]), CONTEXT)}
 
 
@@ -252,7 +256,7 @@ def test_refund_days_null_prices_and_null_tiers_do_no_harm(frame: pl.DataFrame) 
         [
             line("p00", START + timedelta(days=200), -3, 90.0, 60.0),
             line("p01", START + timedelta(days=201), 2, 90.0, 60.0) | {"unit_price": None},
-            line("p02", START + timedelta(days=111), 2, 90.0, 0.0, tier="x") | {"tier": None, "product": "nt"},
+            line("p02", START + timedelta(days=83), 2, 90.0, 0.0, tier="x") | {"tier": None, "product": "nt"},
         ],
         schema=SCHEMA,
     )
@@ -274,3 +278,89 @@ def test_bad_settings_and_frames_name_what_is_allowed(frame: pl.DataFrame) -> No
 @pytest.mark.parametrize(("code", "expected"), [("TWD", 2), ("JPY", 0), ("KWD", 3), ("EUR", 2)])
 def test_a_currency_has_its_own_digits(code: str, expected: int) -> None:
     assert digits(code) == expected
+
+
+def sure(row: FeatureRow, mean: float, sd: float = 0.3, coverage: float | None = 0.8) -> PriceModel:
+    """A model that knows one product's elasticity."""
+    own = {"mean": mean, "sd": sd, "own": mean, "own_error": sd, "dispersion": 1.0}
+    products = {demand.product_key((row["platform"], row["product"], row["tier"])): own}
+    learned = {"products": products, "groups": {}, "overall": [mean, sd]}
+    return PriceModel(elasticities=learned, margins=(-1.0, 1.0), coverage=coverage, candidate="shrunk_loglog")
+
+
+def priced(row: FeatureRow, current: float, **other: Any) -> FeatureRow:
+    return row | {
+        "current_price": current, "lowest_price": current * 0.8, "highest_price": current * 1.2, "unit_cost": current * 0.6,
+        "recent_log_price": [float(np.log(current))] * len(row["recent_log_price"]), **other,
+    }  # fmt: skip
+
+
+def test_prices_are_whole_where_takings_are(frame: pl.DataFrame, rows: list[FeatureRow]) -> None:
+    assert {row["price_step"] for row in rows} == {1.0}
+    mixed = frame.with_columns(unit_price=pl.when(pl.col("quantity") == 3).then(97 + 2 / 3).otherwise("unit_price"))
+    found = USE_CASE.rows(mixed, CONTEXT)
+    assert {row["price_step"] for row in found} == {1.0}, "an average of whole prices is no price"
+    assert all(row["current_price"] == round(row["current_price"]) for row in found)
+    cents = USE_CASE.rows(frame.with_columns(unit_price=pl.col("unit_price").cast(pl.Float64) - 0.01), CONTEXT)
+    assert {row["price_step"] for row in cents} == {0.01} and cents[0]["current_price"] % 1 > 0.9
+
+
+@pytest.mark.parametrize("current", [3.0, 8.0, 25.0, 61.0, 129.0, 1500.0])
+@pytest.mark.parametrize("mean", [-1.1, -2.3, -2.5, -4.0, -12.0])
+def test_every_price_can_be_paid_and_every_waterfall_sums(rows: list[FeatureRow], current: float, mean: float) -> None:
+    for step in (1.0, 0.01):
+        row = priced(rows[0], current, price_step=step)
+        for sd in (0.05, 0.6):
+            found = only(sure(row, mean, sd), row)
+            assert found.status == "ready" and found.value is not None and found.interval is not None
+            assert found.value == pytest.approx(round(found.value / step) * step)
+            assert sums(found.value, current, found.contributions, decimals=2)
+            assert found.interval.low <= found.value <= found.interval.high
+            assert abs(found.value / current - 1) <= optimum.MAX_CHANGE + 1e-9
+            assert found.value == current or abs(found.value / current - 1) >= optimum.SAME_PRICE / 2
+            assert len(found.summary) < 300 and "-0.0%" not in found.summary and "nan" not in found.summary
+            assert found.summary.startswith("Keep") == (found.value == current)
+            json.dumps(found.details, allow_nan=False)
+
+
+def test_a_price_at_its_best_is_kept_with_a_sentence_of_its_own(rows: list[FeatureRow]) -> None:
+    row = priced(rows[0], 100.0)
+    found = only(sure(row, -2.5), row)
+    assert (found.status, found.value) == ("ready", 100.0)
+    assert (
+        found.summary
+        == "Keep 100 TWD: it already is the price with the highest expected profit, to within 1% or half a price step."
+    )
+    near = priced(rows[0], 100.0, unit_cost=60.9)
+    kept = only(sure(near, -2.5), near)
+    assert kept.value == 100.0 and "by 1% a week or more" in kept.summary
+    assert sum(part.effect for part in kept.contributions) == pytest.approx(0.0)
+    small = priced(rows[0], 4.0, unit_cost=3.0)
+    assert "but the ceiling (highest price paid plus 5%) leaves no change" in only(sure(small, -1.3), small).summary
+
+
+def test_confidence_and_the_doubt_about_direction_agree(rows: list[FeatureRow]) -> None:
+    row = priced(rows[0], 100.0, days=80)
+    high, low = only(sure(row, -4.0, 0.2), row), only(sure(row, -2.8, 0.6), row)
+    assert (high.confidence_label, low.confidence_label) == ("high", "low")
+    assert "not certain" not in high.summary and "not certain" in low.summary
+    assert only(sure(row, -4.0, 0.2, coverage=0.5), row).confidence_label == "medium"
+    assert only(sure(row, -4.0, 0.2), row | {"days": 10}).confidence_label == "low"
+
+
+def test_a_gain_on_next_to_nothing_is_told_in_money(rows: list[FeatureRow]) -> None:
+    row = priced(rows[0], 100.0, unit_cost=99.5)
+    summary = only(sure(row, -4.0), row).summary
+    assert summary.startswith("Raise the price from 100 to 110 TWD (+10.0%): expected profit ")
+    assert " TWD a week instead of " in summary and summary.endswith("limited by the maximum change of 10% at once.")
+
+
+def test_an_elasticity_too_steep_to_believe_is_bounded(rows: list[FeatureRow]) -> None:
+    row = priced(rows[0], 100.0)
+    assert only(sure(row, -20.0), row).details["elasticity"] == demand.STEEPEST
+    assert demand.bounded(np.array([-20.0, -3.0, 1.0])).tolist() == [demand.STEEPEST, -3.0, 0.0]
+
+
+@pytest.mark.parametrize(("price", "text"), [(135.0, "135"), (134.5, "134.5"), (12500.0, "12,500"), (0.99, "0.99")])
+def test_a_price_is_shown_with_the_digits_it_has(price: float, text: str) -> None:
+    assert explain.shown(price) == text

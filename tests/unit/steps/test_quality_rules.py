@@ -3,7 +3,19 @@
 from integrator.contracts.records import KINDS
 from integrator.steps.quality import Rule, id_column, rules
 
-SALE = ["partner", "platform", "sale_id", "product", "sold_at", "quantity", "unit_price", "list_price", "currency", "status", "extra"]
+SALE = [
+    "partner",
+    "platform",
+    "sale_id",
+    "product",
+    "sold_at",
+    "quantity",
+    "unit_price",
+    "list_price",
+    "currency",
+    "status",
+    "extra",
+]
 
 
 def words(found: list[Rule]) -> set[str]:
