@@ -29,6 +29,7 @@ check: $(STAMP) ## Lint, types, layers, SQL, dbt parse, and no registry's host i
 	$(BIN)/sqlfluff lint --processes 2 dbt_project
 	$(BIN)/dbt parse --quiet --project-dir dbt_project --profiles-dir dbt_project
 	$(BIN)/python scripts/check_tree.py
+	$(BIN)/python scripts/docs.py --check
 
 test: $(STAMP) check ## Run every test, after make check
 	$(BIN)/python -m pytest

@@ -87,9 +87,9 @@ class Applications:
 
 
 def _end(process: "subprocess.Popen[bytes]") -> None:
-    """Ask the process and its children to end; insist after a while."""
+    """Ask the process to end, which ends its own children in order; insist after a while."""
     if process.poll() is None:
-        _signal(process, signal.SIGINT)
+        process.terminate()
         try:
             process.wait(END_SECONDS)
         except subprocess.TimeoutExpired:

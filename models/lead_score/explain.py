@@ -45,8 +45,8 @@ def label(column: Mapping[str, Any], row: FeatureRow) -> str:
     if kind == "span":
         first, second = str(column["name"]).split("|")
         days = _days(_value(first, row), _value(second, row))
-        name = f"From {humanized(first).lower()} to {humanized(second).lower()}"
-        return f"{name}: {'not known' if days is None else _counted(days)}"
+        name = f"Days from {humanized(first).lower()} to {humanized(second).lower()}"
+        return f"{name}: {'not known' if days is None else days}"
     value = _value(owner, row)
     name = _LABELS.get(owner, "") or humanized(owner)
     if kind == "date":

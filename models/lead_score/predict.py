@@ -120,7 +120,7 @@ class LeadModel:
             value=value,
             unit="probability",
             interval=Interval(calibration.LEVEL, low, high),
-            confidence_label=_confidence(value, baseline, low, high, persons),
+            confidence_label=confidence(value, baseline, low, high, persons),
             coverage=self.coverage,
             observations=persons,
             baseline=baseline,
@@ -177,7 +177,7 @@ def restore(state: Mapping[str, Any]) -> FittedModel:
     return LeadModel(**{name: state[name] for name in ("encoder", "card", "calibrated", "coverage", "candidate")})
 
 
-def _confidence(value: float, baseline: float, low: float, high: float, persons: int) -> str:
+def confidence(value: float, baseline: float, low: float, high: float, persons: int) -> str:
     """By how narrow the interval is, and whether all of it lies on one side of the typical lead."""
     is_apart = not low <= baseline <= high
     is_narrow = (high - low) / 2 <= _NARROW * value
