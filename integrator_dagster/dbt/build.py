@@ -66,6 +66,8 @@ def run_dbt(arguments: list[str], env: Mapping[str, str], target: Path, say: Say
                 say(words)
         code = process.wait()
     finally:
+        if process.stdout is not None:
+            process.stdout.close()
         if process.poll() is None:
             process.terminate()
             process.wait(10)
