@@ -70,6 +70,8 @@ class Score:
     is_rule: bool
     metrics: Mapping[str, float]
     coverage: float | None
+    coverage_cases: int | None = None
+    """How many intervals the coverage is a share of; few of them leave room for chance."""
     segments: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -170,9 +172,7 @@ class UseCase(Protocol):
         """Backtest all candidates, fit the best on everything; raises `NotReady` with the counts."""
         ...
 
-    def rows(
-        self, live: "pl.DataFrame", context: Context, history: "pl.DataFrame | None" = None
-    ) -> list[FeatureRow]:
+    def rows(self, live: "pl.DataFrame", context: Context, history: "pl.DataFrame | None" = None) -> list[FeatureRow]:
         """One JSON-able feature row per subject to be scored now.
 
         `history` is the training frame, given where there is no model yet and the spec says `rule_reads_history`.

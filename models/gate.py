@@ -5,7 +5,8 @@ The rules, in order; every one that was checked gives one sentence:
 1. the challenger beats the naive rule of its own backtest;
 2. it beats the champion: on the same split by its score, on another split by its score relative to the naive
    rule's there, where a refit on newer data may be up to `REFRESH_MARGIN` worse, since it knows more;
-3. its intervals' realized coverage lies within `COVERAGE_TOLERANCE` of the level they promise;
+3. its intervals' realized coverage lies within `COVERAGE_TOLERANCE` of the level they promise, or so near to it that
+   the number of intervals judged cannot tell (`CHANCE` standard errors of a share of that many);
 4. no segment is worse than the champion's (without a champion: than the naive rule's) by more than `SEGMENT_MARGIN`.
 """
 
@@ -17,6 +18,7 @@ from models.base import Backtest, Score
 
 REFRESH_MARGIN = 0.02
 COVERAGE_TOLERANCE = 0.10
+CHANCE = 1.645  # one side in twenty
 SEGMENT_MARGIN = 0.10
 
 
@@ -85,7 +87,10 @@ def _against_champion(challenger: Backtest, chosen: Score, champion: Backtest) -
 
 
 def _coverage(backtest: Backtest, chosen: Score) -> _Finding:
-    low, high = backtest.level - COVERAGE_TOLERANCE, backtest.level + COVERAGE_TOLERANCE
+    slack = COVERAGE_TOLERANCE
+    if chosen.coverage_cases:
+        slack += CHANCE * math.sqrt(backtest.level * (1 - backtest.level) / chosen.coverage_cases)
+    low, high = backtest.level - slack, min(1.0, backtest.level + slack)
     if chosen.coverage is None:
         return _Finding(False, f"No coverage was measured for intervals that promise {backtest.level:.0%}.")
     passed = low - 1e-9 <= chosen.coverage <= high + 1e-9
@@ -93,7 +98,7 @@ def _coverage(backtest: Backtest, chosen: Score) -> _Finding:
     return _Finding(
         passed,
         f"The intervals {verb} what they promise: {chosen.coverage:.1%} realized at the {backtest.level:.0%} level "
-        f"({low:.0%} to {high:.0%} allowed).",
+        f"({low:.0%} to {high:.0%} allowed{f' for {cases} intervals' if (cases := chosen.coverage_cases) else ''}).",
     )
 
 

@@ -398,6 +398,7 @@ def _facts(backtest: Backtest) -> dict[str, Any]:
             "is_rule": s.is_rule,
             "metrics": dict(s.metrics),
             "coverage": s.coverage,
+            "coverage_cases": s.coverage_cases,
             "segments": dict(s.segments),
         }
         for s in backtest.scores

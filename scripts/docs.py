@@ -28,7 +28,10 @@ def commands_page() -> str:
     from integrator.cli.main import app
 
     lines = ["# Commands", "", NOTE, ""]
-    lines += ["Data goes to stdout, words to stderr. Exit codes: 0 fine, 1 permanent failure, 2 wrong usage, 75 transient.", ""]
+    lines += [
+        "Data goes to stdout, words to stderr. Exit codes: 0 fine, 1 permanent failure, 2 wrong usage, 75 transient.",
+        "",
+    ]
     for path, command in _walk(get_command(app), "integrator"):
         if getattr(command, "commands", None):
             continue

@@ -50,7 +50,9 @@ def server() -> Iterator[Any]:
     home = Path(tempfile.mkdtemp(prefix="integrator-test-", dir="/tmp"))
     home.chmod(0o711)
     master = MasterKey(bytes(range(32)))
-    address = postgres.start(home, master, options=(("fsync", "off"), ("synchronous_commit", "off"), ("max_connections", "300")))
+    address = postgres.start(
+        home, master, options=(("fsync", "off"), ("synchronous_commit", "off"), ("max_connections", "300"))
+    )
     redis_url = redis.start(home, master)
     yield type("Server", (), {"home": home, "master": master, "address": address, "redis_url": redis_url})
     postgres.stop(home)

@@ -69,5 +69,5 @@
     {{ return(adapter.dispatch('moments')(newest, oldest, every_days)) }}
 {%- endmacro %}
 {% macro postgres__moments(newest, oldest, every_days) -%}
-    generate_series({{ newest }}, {{ oldest }}, ({{ every_days }}) * interval '-24 hours')
+    generate_series(date_trunc('day', {{ newest }}, 'UTC'), {{ oldest }}, ({{ every_days }}) * interval '-24 hours')
 {%- endmacro %}

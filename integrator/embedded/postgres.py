@@ -100,7 +100,7 @@ def _start(place: ServerPlace, port: int, options: Sequence[tuple[str, str]]) ->
 def _run(place: ServerPlace, program: str, *arguments: str) -> None:
     # Output goes to a file: the server inherits it, and a pipe would keep us waiting for its end.
     with tempfile.TemporaryFile("w+") as output:
-        done = subprocess.run(  # noqa: S603
+        done = subprocess.run(
             [str(place.programs / program), *arguments],
             stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, cwd="/", check=False,
             env={"PATH": os.environ.get("PATH", ""), "LC_ALL": "C.UTF-8"}, start_new_session=True,

@@ -69,9 +69,7 @@ def rotate(database: Database, partner: str, client_id: str, now: datetime) -> N
     return NewClient(client_id, secret, found.scopes if found else ())
 
 
-def revoke(
-    database: Database, partner: str, client_id: str, now: datetime, *, cache: Cache | None = None
-) -> None:
+def revoke(database: Database, partner: str, client_id: str, now: datetime, *, cache: Cache | None = None) -> None:
     """No more tokens; with a `cache`, those already issued are refused from the next request on.
 
     Without one they end by themselves, within the minutes a token lives. `NotFound` for an unknown client.

@@ -79,9 +79,7 @@ def _version(history: list[Served], insight_id: str, version: int | None, owner:
     raise NotFound(f"{insight_id} has no version {version}; there are 1 to {history[-1].insight_version}")
 
 
-def _origin(
-    connection: Connection, owner: str, history: list[Served], served: Served
-) -> tuple[Logged, Served | None]:
+def _origin(connection: Connection, owner: str, history: list[Served], served: Served) -> tuple[Logged, Served | None]:
     """The log entry of a version; for a withdrawal, which no model made, that of the version it took back, and it."""
     for source in (served, *reversed(history[: history.index(served)])):
         logged = prediction_log.of_version(connection, owner, source.insight_id, source.insight_version)

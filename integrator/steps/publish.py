@@ -139,9 +139,7 @@ def _plan(connection: Connection, scoring: Scoring, order: "_ModelOrder") -> _Pl
     return plan
 
 
-def _no_longer_scored(
-    standing: dict[str, Standing], seen: set[str], scoring: Scoring, made: Made
-) -> Iterator[Insight]:
+def _no_longer_scored(standing: dict[str, Standing], seen: set[str], scoring: Scoring, made: Made) -> Iterator[Insight]:
     for identity, last in standing.items():
         if identity not in seen and last.status != "withdrawn" and scoring.input_position >= last.input_position:
             yield withdrawn(parse(last.document), made)

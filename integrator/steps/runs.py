@@ -48,7 +48,13 @@ def exclude(services: Services, partner: str, step: str, run_id: str, reason: st
     _write(
         services,
         StepRun(
-            partner=partner, step=step, run_id=run_id, status="excluded", reason=reason[:2000], started_at=now, finished_at=now
+            partner=partner,
+            step=step,
+            run_id=run_id,
+            status="excluded",
+            reason=reason[:2000],
+            started_at=now,
+            finished_at=now,
         ),
     )
 
@@ -65,7 +71,8 @@ def failures(services: Services, run_id: str) -> dict[str, str]:
 
 def _reasons(entries: dict[str, StepRun]) -> dict[str, str]:
     return {
-        partner: f"{run.step}{f' {run.use_case}' if run.use_case else ''}: {run.reason}" for partner, run in entries.items()
+        partner: f"{run.step}{f' {run.use_case}' if run.use_case else ''}: {run.reason}"
+        for partner, run in entries.items()
     }
 
 

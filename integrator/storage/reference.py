@@ -57,7 +57,9 @@ def load_holidays(database: Database, regions: Iterable[str], now: datetime) -> 
     years = range(now.year - YEARS_BACK, now.year + YEARS_AHEAD + 1)
     with database.batch() as connection:
         there = connection.execute(
-            text("select region, extract(year from max(holiday_date))::integer as last_year from reference.holiday group by region")
+            text(
+                "select region, extract(year from max(holiday_date))::integer as last_year from reference.holiday group by region"
+            )
         )
         covered = {str(row.region) for row in there if int(row.last_year) >= years[-1]}
         rows = [

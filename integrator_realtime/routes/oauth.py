@@ -148,9 +148,7 @@ def _revoke(gateway: Gateway, client: Client, token: str) -> None:
         raise OAuthError("invalid_request", "the token was issued to another client")
     services, now = gateway.services, gateway.services.clock()
     with services.database.partner(access.partner) as connection:
-        logs.event(
-            connection, access.partner, "token.revoked", now, {"jti": access.jti, "client_id": client.client_id}
-        )
+        logs.event(connection, access.partner, "token.revoked", now, {"jti": access.jti, "client_id": client.client_id})
     try:
         services.cache.deny(access.jti, int((access.expires_at - now).total_seconds()) + 1)
     except Unavailable as error:

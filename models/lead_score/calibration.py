@@ -58,6 +58,11 @@ def interval(calibration: dict[str, Any], probability: Floats) -> tuple[Floats, 
     return np.minimum(low, probability), np.maximum(high, probability)
 
 
+def judged_bins(outcome: Floats) -> int:
+    """In how many bins coverage is judged: five conversions each, between 5 and 50."""
+    return int(np.clip(outcome.sum() // 5, 5, 50))
+
+
 def coverage(calibration: dict[str, Any], probability: Floats, outcome: Floats, groups: NDArray[np.intp]) -> float:
     """Share of equal test bins whose observed rate lies inside the interval for a group of their size.
 
@@ -65,7 +70,7 @@ def coverage(calibration: dict[str, Any], probability: Floats, outcome: Floats, 
     F(k) of the beta-binomial, that lies in the middle 80 % (the non-randomized PIT of Czado, Gneiting & Held 2009):
     whole-number bounds alone would cover more than they promise.
     """
-    bins = int(np.clip(outcome.sum() // 5, 5, 50))
+    bins = judged_bins(outcome)
     order = np.argsort(probability, kind="stable")
     hits = []
     for part in (part for part in np.array_split(order, bins) if len(part)):

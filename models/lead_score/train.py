@@ -260,6 +260,7 @@ def _score(name: str, model: LeadModel, test_part: Labelled, probability: Floats
         is_rule=False,
         metrics=_metrics(test_part.outcome, probability),
         coverage=calibration.coverage(model.calibrated, probability, test_part.outcome, test_part.persons),
+        coverage_cases=calibration.judged_bins(test_part.outcome),
         segments=_segments(test_part, probability),
     )
 

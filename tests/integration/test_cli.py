@@ -88,13 +88,22 @@ def test_adding_a_partner_again_changes_nothing_and_shows_no_password(home: Path
     ("words", "reason"),
     [
         (("partners", "add", "pooled", *PARTNER), "partner 'pooled' is not allowed"),
-        (("partners", "add", "x_y", "--timezone", "Mars", "--currency", "EUR", "--region", "DE"), "timezone 'Mars' is not allowed"),
+        (
+            ("partners", "add", "x_y", "--timezone", "Mars", "--currency", "EUR", "--region", "DE"),
+            "timezone 'Mars' is not allowed",
+        ),
         (("partners", "add", "x_y", "--timezone", "UTC", "--currency", "EURO", "--region", "DE"), "ISO 4217"),
-        (("partners", "add", "acme", "--timezone", "UTC", "--currency", "USD", "--region", "DE"), "exists with other settings"),
+        (
+            ("partners", "add", "acme", "--timezone", "UTC", "--currency", "USD", "--region", "DE"),
+            "exists with other settings",
+        ),
         (("partners", "credentials", "acme"), "--rotate"),
         (("clients", "create", "--partner", "nobody", "--scopes", "insights:read"), "there are: acme"),
         (("clients", "create", "--partner", "acme", "--scopes", "everything"), "'everything' is not allowed"),
-        (("insights", "list", "--partner", "acme", "--use-case", "weather"), "allowed: attendance, pricing, lead_score"),
+        (
+            ("insights", "list", "--partner", "acme", "--use-case", "weather"),
+            "allowed: attendance, pricing, lead_score",
+        ),
         (("insights", "history", "ins_none"), "no insight 'ins_none'"),
         (("explain", "ins_none"), "ins_none"),
         (("run", "nightly", "--as-of", "yesterday"), "RFC 3339"),
@@ -104,7 +113,9 @@ def test_adding_a_partner_again_changes_nothing_and_shows_no_password(home: Path
         (("webhooks", "add", "--partner", "acme", "--url", "http://127.0.0.1/x"), "allowed: https://"),
     ],
 )
-def test_a_permanent_failure_is_one_line_with_the_values_allowed(home: Path, acme: str, words: tuple[str, ...], reason: str) -> None:
+def test_a_permanent_failure_is_one_line_with_the_values_allowed(
+    home: Path, acme: str, words: tuple[str, ...], reason: str
+) -> None:
     answer = integrator(home, *words)
     assert answer.code == EXIT_PERMANENT, answer.err
     assert answer.out == ""
@@ -113,7 +124,9 @@ def test_a_permanent_failure_is_one_line_with_the_values_allowed(home: Path, acm
     assert "Traceback" not in answer.err
 
 
-@pytest.mark.parametrize("words", [("fly",), ("partners", "add"), ("load", "--partner", "acme", "--kind", "sales", "no-such-file.csv")])
+@pytest.mark.parametrize(
+    "words", [("fly",), ("partners", "add"), ("load", "--partner", "acme", "--kind", "sales", "no-such-file.csv")]
+)
 def test_wrong_usage_is_exit_two(home: Path, words: tuple[str, ...]) -> None:
     assert integrator(home, *words).code == EXIT_USAGE
 
@@ -144,8 +157,15 @@ def test_loading_answers_with_counts_and_the_rejected_lines(home: Path, acme: st
     first = integrator(home, "load", "--partner", "acme", "--kind", "sales", str(path))
     assert first.code == 0
     (body,) = first.documents
-    assert {key: body[key] for key in ("accepted", "unchanged", "quarantined")} == {"accepted": 1, "unchanged": 0, "quarantined": 2}
-    assert [(error["line"], error["field"], error["value"]) for error in body["errors"]] == [(2, "status", "lost"), (3, "quantity", "many")]
+    assert {key: body[key] for key in ("accepted", "unchanged", "quarantined")} == {
+        "accepted": 1,
+        "unchanged": 0,
+        "quarantined": 2,
+    }
+    assert [(error["line"], error["field"], error["value"]) for error in body["errors"]] == [
+        (2, "status", "lost"),
+        (3, "quantity", "many"),
+    ]
     again = integrator(home, "load", "--partner", "acme", "--kind", "sales", str(path))
     assert again.documents[0]["unchanged"] == 1
     waiting = integrator(home, "quarantine", "list", "--partner", "acme", "--json").documents
@@ -173,7 +193,9 @@ def test_rotating_credentials_ends_the_old_password(home: Path, acme: str) -> No
 
 
 def test_clients_are_listed_without_their_secrets_and_can_be_revoked(home: Path, acme: str) -> None:
-    made = integrator(home, "clients", "create", "--partner", "acme", "--scopes", "insights:read quality:read", "--json").documents[0]
+    made = integrator(
+        home, "clients", "create", "--partner", "acme", "--scopes", "insights:read quality:read", "--json"
+    ).documents[0]
     listed = integrator(home, "clients", "list", "--partner", "acme", "--json")
     assert made["client_id"] in listed.out
     assert made["client_secret"] not in listed.out

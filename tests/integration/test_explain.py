@@ -35,7 +35,9 @@ def night(services: Services, tmp_path_factory: pytest.TempPathFactory) -> Servi
     more = [("as_of", "timestamptz"), ("input_position", "bigint")]
     shown = ", ".join(f"{name} {kind}" for name, kind in [*columns, *more])
     with services.database.batch() as connection:
-        connection.exec_driver_sql(f"create table features.attendance ({shown.replace('attributes text', 'attributes jsonb')})")
+        connection.exec_driver_sql(
+            f"create table features.attendance ({shown.replace('attributes text', 'attributes jsonb')})"
+        )
         connection.exec_driver_sql("select integrator.protect('features.attendance')")
     put_features(made, 100)
     return made

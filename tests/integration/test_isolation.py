@@ -19,7 +19,18 @@ from integrator.storage.database import Database
 from integrator.storage.roles import create_partner_role, role_of, rotate_partner_role
 
 PARTNERS = ("alpha", "beta")
-SCHEMAS = ("integrator", "landing", "vault", "reference", "staging", "harmonized", "features", "insights", "ops", "metrics")
+SCHEMAS = (
+    "integrator",
+    "landing",
+    "vault",
+    "reference",
+    "staging",
+    "harmonized",
+    "features",
+    "insights",
+    "ops",
+    "metrics",
+)
 # Registries read whole by design: who exists, and whose client knocks (before any partner is known).
 REGISTRY = {"integrator.partner"}
 FOUND_BY_ID = {"integrator.client"}
@@ -58,7 +69,9 @@ def urls(services: Services) -> dict[str, str]:
     _fill(services.database)
     found = {}
     for partner in PARTNERS:
-        found[partner] = create_partner_role(services.database, partner) or rotate_partner_role(services.database, partner)
+        found[partner] = create_partner_role(services.database, partner) or rotate_partner_role(
+            services.database, partner
+        )
     return found
 
 
@@ -97,7 +110,9 @@ def _build_as_dbt_does(database: Database) -> None:
     """A table and a view in each of dbt's schemas, owned by the night's role, protected as its post-hooks do."""
     with database.batch() as connection:
         for schema in DBT_SCHEMAS:
-            connection.exec_driver_sql(f"create table {schema}.built (partner text not null, label text, amount numeric)")
+            connection.exec_driver_sql(
+                f"create table {schema}.built (partner text not null, label text, amount numeric)"
+            )
             connection.exec_driver_sql(f"select integrator.protect('{schema}.built')")
             connection.exec_driver_sql(
                 f"create view {schema}.shown with (security_invoker = true) as select * from {schema}.built"
@@ -135,7 +150,8 @@ def _insert(driver: Any, table: Relation, partner: str) -> None:
     checks = " ".join(
         row[0]
         for row in driver.execute(
-            "select pg_get_constraintdef(oid) from pg_constraint where conrelid = %s::regclass and contype = 'c'", (table.id,)
+            "select pg_get_constraintdef(oid) from pg_constraint where conrelid = %s::regclass and contype = 'c'",
+            (table.id,),
         )
     )
     columns = [(name, kind) for name, kind in table.columns if name not in generated]
@@ -144,7 +160,9 @@ def _insert(driver: Any, table: Relation, partner: str) -> None:
         sql.SQL("insert into {} ({}) values ({})").format(
             table.identifier,
             sql.SQL(", ").join(sql.Identifier(name) for name, _ in columns),
-            sql.SQL(", ").join(sql.SQL("{}::text::{}").format(sql.Placeholder(), sql.SQL(_cast(kind))) for _, kind in columns),
+            sql.SQL(", ").join(
+                sql.SQL("{}::text::{}").format(sql.Placeholder(), sql.SQL(_cast(kind))) for _, kind in columns
+            ),
         ),
         values,
     )
@@ -190,7 +208,9 @@ def test_only_the_schemas_of_the_design(services: Services, urls: dict[str, str]
     assert {r.schema for r in relations(services.database)} <= {*SCHEMAS, "public", "dagster", "mlflow"}
 
 
-def test_every_tenant_table_is_protected_and_every_view_asks_as_the_caller(services: Services, urls: dict[str, str]) -> None:
+def test_every_tenant_table_is_protected_and_every_view_asks_as_the_caller(
+    services: Services, urls: dict[str, str]
+) -> None:
     with services.database.owner() as connection:
         facts = {
             row[0]: row

@@ -239,7 +239,9 @@ def test_without_redis_it_still_publishes(alpha: Services, now: datetime) -> Non
     assert "channel.unreached" in kinds and "insights.published" in kinds
 
 
-def test_fifteen_hundred_at_once(alpha: Services, now: datetime, record_testsuite_property: Callable[[str, object], None]) -> None:
+def test_fifteen_hundred_at_once(
+    alpha: Services, now: datetime, record_testsuite_property: Callable[[str, object], None]
+) -> None:
     webhooks.add(alpha.database, "alpha", "http://127.0.0.1:9/hook", now, allow_loopback=True)
     many = [prediction(str(n), 500.0 + n) for n in range(1500)]
     put_scored(alpha, "alpha", many, position=10, at=now)

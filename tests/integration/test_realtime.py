@@ -153,7 +153,9 @@ def test_altered_token(http: httpx.Client, alpha: NewClient) -> None:
     head, payload, signature = token(http, alpha).split(".")
     claims = json.loads(base64.urlsafe_b64decode(payload + "=="))
     forged = base64.urlsafe_b64encode(json.dumps({**claims, "partner": "beta"}).encode()).decode().rstrip("=")
-    answer = http.get("/v1/insights/attendance/only-beta", headers={"Authorization": f"Bearer {head}.{forged}.{signature}"})
+    answer = http.get(
+        "/v1/insights/attendance/only-beta", headers={"Authorization": f"Bearer {head}.{forged}.{signature}"}
+    )
     is_problem(answer, 401)
 
 
@@ -166,7 +168,9 @@ def test_revoked_token_is_refused_at_once(http: httpx.Client, services: Services
     is_problem(http.get("/v1/insights/attendance/gala", headers=header), 401)
     is_problem(http.get("/v1/readiness", headers=header), 401)
     services.cache.client.flushdb()
-    assert http.post("/oauth/revoke", data={"token": "x"}, auth=(alpha.client_id, alpha.client_secret)).status_code == 200
+    assert (
+        http.post("/oauth/revoke", data={"token": "x"}, auth=(alpha.client_id, alpha.client_secret)).status_code == 200
+    )
 
 
 def test_nobody_revokes_anothers_token(http: httpx.Client, alpha: NewClient, beta: NewClient) -> None:
@@ -287,7 +291,9 @@ def test_readiness(http: httpx.Client, services: Services, alpha: NewClient, now
     for partner in ("alpha", "beta"):
         with services.database.partner(partner) as connection:
             connection.execute(
-                text("insert into metrics.readiness values (:partner, 'attendance', 'rule', cast(:doc as jsonb), :now)"),
+                text(
+                    "insert into metrics.readiness values (:partner, 'attendance', 'rule', cast(:doc as jsonb), :now)"
+                ),
                 {"partner": partner, "doc": json.dumps(document), "now": now},
             )
     found = http.get("/v1/readiness", headers=bearer(http, alpha)).json()["readiness"]
@@ -305,7 +311,9 @@ def test_operation(http: httpx.Client, alpha: NewClient) -> None:
     assert http.get("/readyz").json() == {"status": "ok", "postgres": True, "redis": True}
     text = http.get("/metrics").text
     assert 'integrator_insights_served_total{use_case="attendance",source="cache"}' in text
-    assert 'integrator_requests_total{route="/v1/insights/{use_case}/{subject_id:path}",method="GET",status="200"}' in text
+    assert (
+        'integrator_requests_total{route="/v1/insights/{use_case}/{subject_id:path}",method="GET",status="200"}' in text
+    )
     assert http.get("/openapi.json").status_code == 200
     metadata = http.get("/.well-known/oauth-authorization-server").json()
     assert metadata["issuer"] == ISSUER and metadata["token_endpoint"] == f"{ISSUER}/oauth/token"

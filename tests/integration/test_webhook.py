@@ -201,7 +201,9 @@ def test_a_success_ends_the_failing(clean: Services, receiver: Receiver) -> None
     assert webhooks.list_all(clean.database, "alpha")[0].failing_since is None
 
 
-def test_killed_while_sending_loses_nothing(clean: Services, receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_killed_while_sending_loses_nothing(
+    clean: Services, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Sent but not written down: it goes again, under the same id."""
     add(clean, receiver.url)
     put_out(clean, "gala", "expo")
@@ -271,7 +273,8 @@ def test_loopback_only_where_settings_say_so(clean: Services, receiver: Receiver
 
 
 @pytest.mark.parametrize(
-    "url", ["http://example.com/", "ftp://example.com", "https://user:pw@example.com/", "https:///x", "https://a/#b", "x"]
+    "url",
+    ["http://example.com/", "ftp://example.com", "https://user:pw@example.com/", "https:///x", "https://a/#b", "x"],
 )
 def test_addresses_refused_when_added(clean: Services, url: str) -> None:
     with pytest.raises(InvalidInput, match="webhook address"):

@@ -1,4 +1,7 @@
-{#- Whole horizons only: the newest moment is one horizon ago, so every label is settled. -#}
+{#-
+  Whole horizons only: the newest moment is one horizon ago, so every label is settled. Moments begin with their day:
+  two nights of one day train on the same rows.
+-#}
 {% set at_moments -%}
     select oldest.partner, series.moment
     from (

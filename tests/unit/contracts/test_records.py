@@ -71,7 +71,9 @@ def test_money_is_decimal_and_time_is_aware() -> None:
         ("contact", {"consent": {"processing": "perhaps"}}, "consent.processing", "perhaps"),
     ],
 )
-def test_a_refusal_names_the_field_and_the_reason(kind: str, change: dict[str, Any], field: str | None, reason: str) -> None:
+def test_a_refusal_names_the_field_and_the_reason(
+    kind: str, change: dict[str, Any], field: str | None, reason: str
+) -> None:
     with pytest.raises(InvalidInput) as caught:
         read_record(kind, {**GOOD[kind], **change})
     assert caught.value.field == field

@@ -1,5 +1,6 @@
 """The gate: every reason it can refuse for, and the sentences with their numbers."""
 
+from dataclasses import replace
 from typing import Any
 
 from models.base import Backtest, Score
@@ -79,3 +80,17 @@ def test_another_metric_cannot_be_compared() -> None:
     verdict = gate(backtest(0.5), backtest(0.6, metric="log_loss"))
     assert not verdict.promote
     assert "not comparable" in verdict.reasons[0]
+
+
+def test_few_intervals_leave_room_for_chance_and_many_do_not() -> None:
+    few = replace(backtest(0.9, coverage=0.60), scores=scores_with(backtest(0.9, coverage=0.60), 20))
+    assert gate(few, None).promote
+    assert any("for 20 intervals" in reason for reason in gate(few, None).reasons)
+    many = replace(few, scores=scores_with(few, 2000))
+    assert not gate(many, None).promote
+    hopeless = replace(few, scores=scores_with(backtest(0.9, coverage=0.30), 20))
+    assert not gate(hopeless, None).promote
+
+
+def scores_with(source: Backtest, cases: int) -> tuple[Score, ...]:
+    return tuple(replace(score, coverage_cases=cases) for score in source.scores)

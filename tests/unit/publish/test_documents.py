@@ -64,7 +64,13 @@ def test_time_and_source_are_no_news_and_another_model_is() -> None:
 def test_withdrawn(kind: Any) -> None:
     last = document(prediction("gala", subject=Subject(kind, "gala", "pretix")), MADE, 4)
     gone = withdrawn(last, replace(MADE, at=datetime(2026, 3, 17, 2, tzinfo=UTC)))
-    assert (gone.status, gone.value, gone.interval, gone.insight_version, gone.details) == ("withdrawn", None, None, 5, {})
+    assert (gone.status, gone.value, gone.interval, gone.insight_version, gone.details) == (
+        "withdrawn",
+        None,
+        None,
+        5,
+        {},
+    )
     assert gone.id == last.id and gone.subject == last.subject and gone.model == last.model
     assert gone.explanation.summary.startswith("Withdrawn: ") and gone.explanation.contributions == []
     assert gone.generated_at == "2026-03-17T02:00:00Z"

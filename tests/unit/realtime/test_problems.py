@@ -34,7 +34,9 @@ def test_every_failure_has_its_problem(error: Exception, status: int, slug: str)
     found, headers, document = answer(error)
     assert found == document["status"] == status
     assert headers["content-type"] == "application/problem+json"
-    assert document["type"] == f"urn:integrator:problem:{slug}" and document["instance"] == "urn:integrator:request:req_1"
+    assert (
+        document["type"] == f"urn:integrator:problem:{slug}" and document["instance"] == "urn:integrator:request:req_1"
+    )
 
 
 def test_what_is_inside_stays_inside() -> None:

@@ -82,7 +82,9 @@ def test_another_issuers_audience_key_or_kind_of_token() -> None:
 def test_no_other_algorithm_is_taken() -> None:
     desk = Desk()
     secret = OctKey.import_key(b"k" * 32)
-    token = jwt.encode({"alg": "HS256", "typ": "at+jwt", "kid": "k1"}, {"partner": "alpha"}, secret, algorithms=["HS256"])
+    token = jwt.encode(
+        {"alg": "HS256", "typ": "at+jwt", "kid": "k1"}, {"partner": "alpha"}, secret, algorithms=["HS256"]
+    )
     for text in (token, "eyJhbGciOiJub25lIn0.e30.", "", "a.b", "a.b.c"):
         with pytest.raises(Unauthorized):
             desk.issuer.verify(text)
