@@ -84,7 +84,7 @@ def row(document: dict[str, Any]) -> dict[str, Any]:
         "subject": document["subject"]["id"],
         "status": document["status"],
         "value": amount(document["value"], document["unit"]),
-        "interval": f"{interval['low']:g}–{interval['high']:g}" if interval else None,
+        "interval": span(interval, document["unit"]) if interval else None,
         "confidence": document["confidence"]["label"],
         "explanation": document["explanation"]["summary"],
         "rung": document["rung"],
@@ -97,6 +97,12 @@ def amount(value: float | None, unit: str) -> str | None:
     if value is None:
         return None
     return f"{value * 100:.1f} %" if unit == "probability" else f"{value:g} {unit}"
+
+
+def span(interval: dict[str, float], unit: str) -> str:
+    """An interval as people write it; its unit stands with the value."""
+    low, high = interval["low"], interval["high"]
+    return f"{low * 100:.1f}–{high * 100:.1f} %" if unit == "probability" else f"{low:g}–{high:g}"
 
 
 def explain(

@@ -16,6 +16,7 @@ app = typer.Typer(
     "Start with `integrator demo`; then `integrator up` serves every page. Data goes to stdout, words to stderr. "
     "Exit codes: 0 fine, 1 permanent failure, 2 wrong usage, 75 transient failure (try again later).",
     no_args_is_help=True,
+    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )

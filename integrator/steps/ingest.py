@@ -1,6 +1,7 @@
 """Pulling a partner's platforms into landing, page by page; a connection that fails stops alone."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from integrator.contracts.errors import IntegratorError, PermanentError
@@ -92,7 +93,7 @@ def _pull(
         kind, account.settings, account.credentials, cursor, clock=services.clock, http=_policy(services)
     )
     count, landed = 0, LandingResult()
-    for page in pages:
+    for page in _ahead(pages):
         result = _land(services, account, page)
         landed, count = landed + result, count + 1
         if on_page is not None:
@@ -106,6 +107,15 @@ def _pull(
                 "quarantined": landed.quarantined,
             })  # fmt: skip
     return IngestReport(report.connections + 1, report.pages + count, report.landed + landed)
+
+
+def _ahead(pages: Iterator[Page]) -> Iterator[Page]:
+    """The same pages, one read ahead: while PostgreSQL lands one, the next is fetched and mapped."""
+    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="pull") as reader:
+        coming = reader.submit(next, pages, None)
+        while (page := coming.result()) is not None:
+            coming = reader.submit(next, pages, None)
+            yield page
 
 
 def _land(services: Services, account: PlatformConnection, page: Page) -> LandingResult:

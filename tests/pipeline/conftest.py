@@ -17,8 +17,11 @@ from integrator_dagster.jobs import training_config
 from integrator_dagster.launch import holding, sync_partners
 from integrator_dagster.partitions import range_tags
 from integrator_dagster.work import Work
+from tests.pipeline.story import first, healed, installation, past, promoted, refused, second, tomorrow
 
 NAMES = ("alpha", "beta", "gamma")
+__all__ = ["first", "healed", "installation", "past", "promoted", "refused", "second", "tomorrow"]
+"""The whole night's story, for the tests below."""
 
 
 @pytest.fixture
