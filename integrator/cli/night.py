@@ -1,5 +1,6 @@
 """`integrator run nightly` and `integrator retrain`: the same assets as on Dagster's page, with progress on stderr."""
 
+import threading
 import time
 from collections import defaultdict
 from datetime import datetime
@@ -20,6 +21,7 @@ run_app = typer.Typer(help="Run a job through Dagster.", no_args_is_help=True)
 STEP_OF_OP = {
     "raw": "ingest", "harmonize": "harmonize and features", "model": "train", "insight": "score", "published": "publish",
 }  # fmt: skip
+REMIND_SECONDS = 5.0
 STEPS_SHOWN = ("ingest", "harmonize and features", "train", "score", "publish")
 
 
@@ -78,21 +80,39 @@ def retrain(
 
 
 class Progress:
-    """A line on stderr as each asset ends, with the seconds since the start; and how long each step took."""
+    """A line on stderr as each asset ends, and every few seconds while a long one runs; how long each step took."""
 
     def __init__(self) -> None:
         self._start = time.monotonic()
         self._began: dict[str, float] = {}
+        self._reminder: threading.Timer | None = None
         self.seconds: dict[str, float] = defaultdict(float)
 
     def __call__(self, op: str, what: str) -> None:
         now = time.monotonic()
+        if self._reminder is not None:
+            self._reminder.cancel()
         if what == "started":
             self._began[op] = now
+            self._remind(op)
             return
         took = now - self._began.pop(op, now)
         self.seconds[STEP_OF_OP.get(op.split("__")[0], op)] += took
-        note(f"  {now - self._start:5.1f} s  {op.replace('__', '/'):<28} {what} in {took:.1f} s")
+        self._say(op, f"{what} in {took:.1f} s")
+
+    def _remind(self, op: str) -> None:
+        self._reminder = threading.Timer(REMIND_SECONDS, self._still, [op])
+        self._reminder.daemon = True
+        self._reminder.start()
+
+    def _still(self, op: str) -> None:
+        began = self._began.get(op)
+        if began is not None:
+            self._say(op, f"running for {time.monotonic() - began:.0f} s …")
+            self._remind(op)
+
+    def _say(self, op: str, words: str) -> None:
+        note(f"  {time.monotonic() - self._start:5.1f} s  {op.replace('__', '/'):<28} {words}")
 
 
 def summary(result: "NightResult", progress: Progress) -> list[dict[str, Any]]:

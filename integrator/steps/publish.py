@@ -10,6 +10,7 @@ import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
+from decimal import Decimal
 
 from sqlalchemy import Connection
 
@@ -189,13 +190,19 @@ def _number(model: tuple[str, str]) -> int:
     return -1 if name.endswith(".rule") or not version.isdecimal() else int(version)
 
 
+def _plain(value: float | None) -> Decimal | None:
+    """The number as the document writes it: 216 people are no 216.0."""
+    return None if value is None else Decimal(f"{value:.15g}")
+
+
 def _row(ordinal: int | None, insight: Insight) -> tuple[object, ...]:
     interval = insight.interval
     return (
         ordinal, insight.id, insight.insight_version,
         insight.subject.kind, insight.subject.id, insight.subject.platform,
-        insight.status, insight.value, insight.unit,
-        interval and interval.low, interval and interval.high, interval and interval.level,
+        insight.status, _plain(insight.value), insight.unit,
+        _plain(interval.low if interval else None), _plain(interval.high if interval else None),
+        interval and interval.level,
         insight.confidence.label, insight.rung, insight.model.name, insight.model.version,
         insight.explanation.summary, json.dumps(insight.details), canonical(insight).decode(),
     )  # fmt: skip

@@ -1,0 +1,160 @@
+"""The night killed after each of its steps and started again: nothing is lost, nothing is there twice.
+
+The kills share one installation, each one step further; a last run comes to its end and is compared with the first
+night of the other installation, which nobody disturbed.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from integrator.steps.services import Services
+from tests.pipeline.commands import environment, killed, run
+from tests.pipeline.installation import (
+    PARTNERS,
+    Clock,
+    Night,
+    Platforms,
+    Standing,
+    platforms,
+    register_all,
+    services_at,
+    standing,
+)
+from tests.pipeline.planted import plant
+
+pytestmark = pytest.mark.timeout(600)
+BOUNDARIES = {
+    "ingest": ("raw/shopify/sales",),
+    "harmonize": ("harmonize",),
+    "train": ("model/attendance", "model/lead_score", "model/pricing"),
+    "score": ("insight/attendance", "insight/lead_score", "insight/pricing"),
+    "publish": ("published/tables",),
+}
+"""After each step: the assets whose lines on stderr say that it is done."""
+
+
+@dataclass
+class Killed:
+    """What stood after each kill, how the last run ended, and what stands after it."""
+
+    services: Services
+    env: dict[str, str]
+    between: dict[str, dict[str, Standing]]
+    exit_code: int
+    said: str
+    after: dict[str, Standing]
+
+
+class Reached:
+    """True once all of a step's lines were seen."""
+
+    def __init__(self, assets: tuple[str, ...]) -> None:
+        self.waiting = set(assets)
+
+    def __call__(self, line: str) -> bool:
+        """One more line of stderr."""
+        words = line.split()
+        if "done" in words:
+            self.waiting -= set(words)
+        return not self.waiting
+
+
+def look(services: Services, sandbox: Platforms) -> dict[str, Standing]:
+    """What every partner has."""
+    return {name: standing(services, name, sandbox.received(name)) for name in PARTNERS}
+
+
+@pytest.fixture(scope="module")
+def story(
+    make_database: Callable[[], Any], server: Any, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Killed]:
+    """Five kills and a last run."""
+    home: Path = tmp_path_factory.mktemp("killed")
+    database = make_database()
+    redis_url = server.redis_url.removesuffix("/0") + "/1"
+    with platforms(tmp_path_factory.mktemp("platforms")) as sandbox:
+        plant(sandbox)
+        services = services_at(home, database, redis_url, Clock())
+        register_all(services, sandbox)
+        env = environment(home, database.address, redis_url)
+        between = {}
+        for step, assets in BOUNDARIES.items():
+            killed(env, Reached(assets), "run", "nightly")
+            between[step] = look(services, sandbox)
+        ended = run(env, "run", "nightly", "--json")
+        yield Killed(services, env, between, ended.returncode, ended.stderr + ended.stdout, look(services, sandbox))
+
+
+def statement(document: str) -> dict[str, Any]:
+    """A document without the times at which it was made and checked."""
+    content = json.loads(document)
+    del content["generated_at"], content["source"]["as_of"]
+    return content
+
+
+def test_the_last_run_ends_well(story: Killed) -> None:
+    assert story.exit_code == 0, story.said
+
+
+def test_the_insights_are_those_of_a_night_that_nobody_disturbed(story: Killed, first: Night) -> None:
+    for partner in PARTNERS:
+        undisturbed = {key: statement(text) for key, text in first.after[partner].current.items()}
+        assert {key: statement(text) for key, text in story.after[partner].current.items()} == undisturbed
+        assert undisturbed, partner
+
+
+def test_landing_holds_every_version_once(story: Killed, first: Night) -> None:
+    for partner in PARTNERS:
+        assert story.after[partner].landed == first.after[partner].landed
+    with story.services.database.batch() as connection:
+        for kind in ("event", "contact", "sale"):
+            twice = connection.exec_driver_sql(
+                f"select count(*) from (select from landing.{kind} group by partner, platform, native_id, record_hash,"
+                " valid_from having count(*) > 1) as doubled"
+            ).scalar_one()
+            assert twice == 0, kind
+
+
+def test_what_one_run_landed_the_next_did_not_pull_again(story: Killed) -> None:
+    ingested = story.between["ingest"]
+    assert all(sum(ingested[partner].landed.values()) for partner in PARTNERS)
+    assert all(story.after[partner].landed == ingested[partner].landed for partner in PARTNERS)
+
+
+def test_every_insight_has_one_version_and_the_receiver_got_each_once(story: Killed) -> None:
+    for partner in PARTNERS:
+        after = story.after[partner]
+        assert {version for _, version in after.versions} == {1}
+        assert Counter(after.sent()) == Counter(after.versions.keys()), partner
+        ids = [message["webhook_id"] for message in after.messages]
+        assert len(set(ids)) == len(ids)
+        assert {m["document"]["data"]["id"] for m in after.messages} == set(after.current)
+    with story.services.database.batch() as connection:
+        left = connection.exec_driver_sql("select count(*) from ops.outbox where status <> 'delivered'").scalar_one()
+        doubled = connection.exec_driver_sql(
+            "select count(*) from (select from ops.outbox group by partner, insight_id, insight_version, endpoint_id"
+            " having count(*) > 1) as doubled"
+        ).scalar_one()
+    assert (left, doubled) == (0, 0)
+
+
+def test_nothing_is_published_before_its_step(story: Killed) -> None:
+    for step in ("ingest", "harmonize"):
+        assert not any(story.between[step][partner].versions for partner in PARTNERS), step
+    assert not any(story.between["train"][partner].current for partner in PARTNERS)
+
+
+def test_a_killed_run_is_marked_failed_by_the_next(story: Killed) -> None:
+    address = story.services.database.address
+    with psycopg.connect(
+        host=address.host, port=address.port, dbname=address.name, user=address.owner, password=address.password
+    ) as connection:
+        statuses = Counter(status for (status,) in connection.execute("select status from dagster.runs").fetchall())
+    assert statuses == {"FAILURE": len(BOUNDARIES), "SUCCESS": 1}
