@@ -7,7 +7,7 @@ export DBT_SEND_ANONYMOUS_USAGE_STATS := false
 export DAGSTER_DISABLE_TELEMETRY := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down check test bench clean
+.PHONY: help demo up down check test bench lock clean
 
 help: ## Explain each target in a line
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,6 +36,12 @@ test: $(STAMP) check ## Run every test, after make check
 
 bench: $(STAMP) ## Measure the night, its second run and the definitions beside their peers
 	$(BIN)/python -m benchmarks
+
+lock: ## Resolve pyproject.toml anew into the two lock files, for every Python 3.11
+	$(BIN)/uv pip compile --quiet --upgrade --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+	  --extra dev -o requirements.lock pyproject.toml
+	$(BIN)/uv pip compile --quiet --upgrade --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+	  --no-deps -o requirements-data.lock requirements-data.in
 
 clean: ## Remove the virtual environment and all embedded data
 	-@test -x $(BIN)/integrator && $(BIN)/integrator down

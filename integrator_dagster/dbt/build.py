@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -9,13 +10,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from integrator.contracts.errors import PermanentError, TransientError, Unavailable
-from integrator_dagster.dbt.manifest import PROJECT, command, environment
+from integrator_dagster.dbt.manifest import PROJECT, environment
 
 if TYPE_CHECKING:
     from integrator.steps.services import Services
 
 Say = Callable[[str], None]
 BROKEN = ("error", "runtime error")
+# dbt's process ends with ours, however ours ends: a night that was killed and started again would else meet the old
+# dbt, still building. Its standard input is a pipe that we hold; os.read, as it holds no lock at the interpreter's end.
+SUPERVISED = """
+import os, threading
+threading.Thread(target=lambda: (os.read(0, 1), os._exit(1)), daemon=True).start()
+from dbt.cli.main import cli
+cli()
+"""
 UNREACHABLE = ("could not connect", "connection refused", "server closed the connection", "connection timed out")
 
 
@@ -51,9 +60,10 @@ def run_dbt(arguments: list[str], env: Mapping[str, str], target: Path, say: Say
     results = target / "run_results.json"
     results.unlink(missing_ok=True)
     process = subprocess.Popen(
-        command(*arguments, "--project-dir", str(PROJECT), "--profiles-dir", str(PROJECT), "--target-path", str(target),
-                "--log-path", str(target), "--log-format", "text", "--no-use-colors", "--no-version-check"),
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, text=True, cwd=PROJECT,
+        [sys.executable, "-c", SUPERVISED, *arguments,
+         "--project-dir", str(PROJECT), "--profiles-dir", str(PROJECT), "--target-path", str(target),
+         "--log-path", str(target), "--log-format", "text", "--no-use-colors", "--no-version-check"],
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.PIPE, text=True, cwd=PROJECT,
         env=environment(**env),
     )  # fmt: skip
     tail: list[str] = []
@@ -66,11 +76,12 @@ def run_dbt(arguments: list[str], env: Mapping[str, str], target: Path, say: Say
                 say(words)
         code = process.wait()
     finally:
-        if process.stdout is not None:
-            process.stdout.close()
         if process.poll() is None:
             process.terminate()
             process.wait(10)
+        for pipe in (process.stdin, process.stdout):
+            if pipe is not None:
+                pipe.close()
     if not results.exists():
         raise _error(f"dbt ended with {code} before any result: {' | '.join(tail)}")
     nodes = {entry["unique_id"]: _node(entry) for entry in json.loads(results.read_bytes())["results"]}

@@ -5,13 +5,13 @@ night of the other installation, which nobody disturbed.
 """
 
 import json
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import psycopg
 import pytest
 
 from integrator.steps.services import Services
@@ -47,23 +47,43 @@ class Killed:
     services: Services
     env: dict[str, str]
     between: dict[str, dict[str, Standing]]
+    dbt_went_on: bool
     exit_code: int
     said: str
     after: dict[str, Standing]
 
 
 class Reached:
-    """True once all of a step's lines were seen."""
+    """True once all of a step's lines were seen; after ingest, once dbt is at work."""
 
-    def __init__(self, assets: tuple[str, ...]) -> None:
-        self.waiting = set(assets)
+    def __init__(self, step: str, services: Services) -> None:
+        self.step, self.services, self.waiting = step, services, set(BOUNDARIES[step])
 
     def __call__(self, line: str) -> bool:
         """One more line of stderr."""
         words = line.split()
         if "done" in words:
             self.waiting -= set(words)
+        if not self.waiting and self.step == "ingest":
+            wait_for(lambda: dbt_sessions(self.services) > 0)
         return not self.waiting
+
+
+def dbt_sessions(services: Services) -> int:
+    """Connections that dbt holds; it has the night's own role."""
+    with services.database.batch() as connection:
+        found: int = connection.exec_driver_sql(
+            "select count(*) from pg_stat_activity where application_name = 'dbt' and datname = current_database()"
+        ).scalar_one()
+    return found
+
+
+def wait_for(happens: Callable[[], bool]) -> None:
+    """Until it happens; not for ever."""
+    deadline = time.monotonic() + 60
+    while not happens():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def look(services: Services, sandbox: Platforms) -> dict[str, Standing]:
@@ -84,12 +104,15 @@ def story(
         services = services_at(home, database, redis_url, Clock())
         register_all(services, sandbox)
         env = environment(home, database.address, redis_url)
-        between = {}
-        for step, assets in BOUNDARIES.items():
-            killed(env, Reached(assets), "run", "nightly")
+        between, dbt_went_on = {}, False
+        for step in BOUNDARIES:
+            killed(env, Reached(step, services), "run", "nightly")
+            if step == "ingest":
+                wait_for(lambda: dbt_sessions(services) == 0)
+                dbt_went_on = (home / "dbt" / "run_results.json").exists()
             between[step] = look(services, sandbox)
         ended = run(env, "run", "nightly", "--json")
-        yield Killed(services, env, between, ended.returncode, ended.stderr + ended.stdout, look(services, sandbox))
+        yield Killed(services, env, between, dbt_went_on, ended.returncode, ended.stderr + ended.stdout, look(services, sandbox))
 
 
 def statement(document: str) -> dict[str, Any]:
@@ -122,6 +145,10 @@ def test_landing_holds_every_version_once(story: Killed, first: Night) -> None:
             assert twice == 0, kind
 
 
+def test_dbt_ends_with_the_night_that_started_it(story: Killed) -> None:
+    assert not story.dbt_went_on
+
+
 def test_what_one_run_landed_the_next_did_not_pull_again(story: Killed) -> None:
     ingested = story.between["ingest"]
     assert all(sum(ingested[partner].landed.values()) for partner in PARTNERS)
@@ -152,9 +179,6 @@ def test_nothing_is_published_before_its_step(story: Killed) -> None:
 
 
 def test_a_killed_run_is_marked_failed_by_the_next(story: Killed) -> None:
-    address = story.services.database.address
-    with psycopg.connect(
-        host=address.host, port=address.port, dbname=address.name, user=address.owner, password=address.password
-    ) as connection:
-        statuses = Counter(status for (status,) in connection.execute("select status from dagster.runs").fetchall())
+    with story.services.database.batch() as connection:
+        statuses = Counter(connection.exec_driver_sql("select status from dagster.runs").scalars())
     assert statuses == {"FAILURE": len(BOUNDARIES), "SUCCESS": 1}

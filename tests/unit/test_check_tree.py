@@ -25,7 +25,7 @@ def check() -> Any:
         ("a.lock", "x @ https://files." + "pythonhosted" + ".org/x.whl", "where packages come from"),
         ("package-lock.json", '{"resolved"' + ': "https://somewhere/x.tgz"}', "where packages come from"),
         (".npmrc", "registry = https://somewhere", "where packages come from"),
-        ("requirements.txt", "--index-url " + "https://somewhere", "where packages come from"),
+        ("requirements.txt", "--index" + "-url https://somewhere", "where packages come from"),
         ("uv.lock", "", "requirements.lock instead"),
         ("notes.md", "see /home" + "/somebody/x", "path of a machine"),
         ("long.py", "x = 1\n" * 501, "501 lines"),
