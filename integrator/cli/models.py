@@ -1,6 +1,6 @@
 """`integrator models`: the registry of trained versions."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -28,7 +28,22 @@ def list_models(
         raise invalid("use case", use_case, USE_CASES)
     services = open_session()
     require_partner(services, partner)
-    rows = []
-    for name in (use_case,) if use_case else USE_CASES:
-        rows += [version.__dict__ for version in services.tracking.versions(name, partner)]
-    show(rows, as_json=as_json)
+    rows = [
+        {"use_case": name, **version.__dict__}
+        for name in ((use_case,) if use_case else USE_CASES)
+        for version in services.tracking.versions(name, partner)
+    ]
+    show(rows if as_json else map(readable, rows), as_json=as_json)
+
+
+def readable(row: dict[str, Any]) -> dict[str, Any]:
+    """A version as a line of a table: figures to four digits, the gate's sentences one below the other."""
+    return {
+        "use case": row["use_case"],
+        "version": row["version"],
+        "serves": "champion" if row["champion"] else None,
+        "candidate": row["candidate"],
+        "figures": "\n".join(f"{name} {value:.4g}" for name, value in row["metrics"].items()),
+        "the gate's verdict": "\n".join(("promoted" if row["promoted"] else "not promoted", *row["reasons"])),
+        "logged at": row["logged_at"],
+    }

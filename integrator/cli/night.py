@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from integrator.cli.models import readable
 from integrator.cli.output import Json, PartnerOption, note, show
 from integrator.cli.session import open_session, require_partner
 from integrator.contracts.errors import PermanentError, TransientError, invalid
@@ -76,7 +77,8 @@ def retrain(
         result = run_retrain(instance, services, partner, use_case, config={"promote": promote}, progress=Progress())
     raise_failure(result)
     newest = max(services.tracking.versions(use_case, partner), key=lambda version: int(version.version))
-    show([newest.__dict__], as_json=as_json)
+    row = {"use_case": use_case, **newest.__dict__}
+    show([row if as_json else readable(row)], as_json=as_json)
 
 
 class Progress:

@@ -47,6 +47,8 @@ class Applications:
         wait: float = 60.0,
     ) -> Application:
         """Start `python -m …` and wait until its port answers; `Unavailable` with the log's last lines if it does not."""
+        if answers(port):
+            raise Unavailable(f"{name} cannot start: something else answers at port {port}")
         log = self.home / "logs" / f"{name}.log"
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("ab") as output:

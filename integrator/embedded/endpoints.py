@@ -3,10 +3,13 @@
 The file holds no password of PostgreSQL or Redis; those stay in files with mode 0600 beside it.
 """
 
+import fcntl
 import json
 import os
 import socket
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -29,16 +32,25 @@ class Endpoints:
 
     def put(self, name: str, **facts: Any) -> None:
         """Set one entry."""
-        self._write({**self.read(), name: facts})
+        with self._alone():
+            self._write({**self.read(), name: facts})
 
     def drop(self, name: str) -> None:
         """Remove one entry, if it is there."""
-        content = self.read()
-        if content.pop(name, None) is not None:
-            self._write(content)
+        with self._alone():
+            content = self.read()
+            if content.pop(name, None) is not None:
+                self._write(content)
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """One writer at a time, whatever its process: an entry written meanwhile must not get lost."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with (self.path.parent / "endpoints.lock").open("w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
 
     def _write(self, content: dict[str, dict[str, Any]]) -> None:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
         descriptor, name = tempfile.mkstemp(dir=self.path.parent, prefix=".endpoints")
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             json.dump(content, file, indent=2, sort_keys=True)

@@ -49,8 +49,8 @@ def _start(home: Path, port: int, password: str) -> int:
     config.touch(mode=0o600)
     # The password stands in a file and not among the arguments, which every user of the machine can list.
     config.write_text(
-        f"bind {HOST}\nport {port}\nrequirepass {password}\ndir {folder}\nsave 300 1\nappendonly no\n"
-        f"daemonize no\nlogfile {folder / 'server.log'}\n",
+        f"bind {HOST}\nport {port}\nrequirepass {password}\ndir {_quoted(folder)}\nsave 300 1\nappendonly no\n"
+        f"daemonize no\nlogfile {_quoted(folder / 'server.log')}\n",
         encoding="utf-8",
     )
     process = subprocess.Popen(
@@ -62,6 +62,11 @@ def _start(home: Path, port: int, password: str) -> int:
         raise Unavailable(f"redis-server ended with {process.returncode}; see {folder / 'server.log'}")
     process.returncode = 0  # it outlives us on purpose: no warning that it is still running
     return process.pid
+
+
+def _quoted(path: Path) -> str:
+    """As one word of `redis.conf`: a home may have spaces in its name."""
+    return '"' + str(path).replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 def _alive(pid: int) -> bool:

@@ -4,6 +4,8 @@ import logging
 import threading
 from dataclasses import dataclass
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from integrator.contracts.errors import TransientError
 from integrator.delivery.webhook.dispatcher import Delivered, Dispatcher
 from integrator.delivery.webhook.guard import Guard
@@ -34,16 +36,30 @@ def deliver(services: Services, partner: str | None = None) -> DeliveryReport:
 
 
 def keep_delivering(services: Services, stop: threading.Event, *, poll_seconds: float = 1.0) -> None:
-    """Send what becomes due until `stop` is set; a database that is away is waited for."""
+    """Send what becomes due until `stop` is set.
+
+    A database that is away is waited for; a partner whose sending fails, for whatever reason, fails alone and is tried
+    again, as this is the only thread that sends.
+    """
     dispatcher = dispatcher_of(services)
     while not stop.is_set():
         try:
-            sent = sum((dispatcher.dispatch(name) for name in _names(services, None)), Delivered())
-        except TransientError as error:
+            sent = sum((_sent(dispatcher, name) for name in _names(services, None)), Delivered())
+        except (TransientError, SQLAlchemyError) as error:
             log.warning("webhooks wait: %s", error)
             sent = Delivered()
         if not sent.delivered:
             stop.wait(poll_seconds)
+
+
+def _sent(dispatcher: Dispatcher, partner: str) -> Delivered:
+    try:
+        return dispatcher.dispatch(partner)
+    except TransientError as error:
+        log.warning("webhooks of %s wait: %s", partner, error)
+    except Exception:
+        log.exception("webhooks of %s were not sent", partner)
+    return Delivered()
 
 
 def dispatcher_of(services: Services) -> Dispatcher:

@@ -7,7 +7,7 @@ that a publication that could not reach Redis is made good within `SECONDS`. Com
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 SECONDS = 3600
 DENIED = "deny:"
 _BATCH = 500
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
 # KEYS[1] the subject; ARGV: field, version, checked_at (µs), packed value, seconds to live. 1 when written.
 _PUT = """
 local held = redis.call('HGET', KEYS[1], ARGV[1])
@@ -144,8 +146,8 @@ PUT_SCRIPT = _PUT
 
 
 def _micros(moment: datetime) -> int:
-    return int(moment.timestamp() * 1_000_000)
+    return (moment - _EPOCH) // _MICROSECOND
 
 
 def _moment(micros: bytes) -> datetime:
-    return datetime.fromtimestamp(int(micros) / 1_000_000, UTC)
+    return _EPOCH + int(micros) * _MICROSECOND

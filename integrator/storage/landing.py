@@ -20,9 +20,10 @@ from integrator.storage import quarantine
 from integrator.storage.connections import move_cursor
 from integrator.storage.crypto import encrypt, keyed_hash
 from integrator.storage.database import Database
-from integrator.storage.landing_merge import copy, kind_values, merge
+from integrator.storage.landing_merge import copy, kind_values, lock, merge
 from integrator.storage.partners import DataKey, data_key
 from integrator.storage.personal import AttributeGuard, Split, identity_hash, split
+from integrator.storage.quarantine import storable
 
 Payload = Mapping[str, Any] | bytes
 ERASED = "was erased at the person's request and is not taken in again"
@@ -74,6 +75,9 @@ def write(
     raws = list(payloads)
     records, errors = _read(kind, raws, strict, first_line)
     with database.partner(partner) as connection:
+        # Before what was decided about attributes is read: else a writer at once could land what is just being taken
+        # out, or wait for this one while this one waits for it.
+        lock(connection, partner, platform, kind)
         master = database.master
         batch = _Batch(
             connection, partner, platform, kind, now, data_key(connection, master, partner),
@@ -104,7 +108,8 @@ def _read(
         try:
             records.append((line, read_record(kind, raw, strict=strict)))
         except InvalidInput as error:
-            errors.append(RecordError(line, error.field, _shown(raw, error.field), str(error)))
+            field, shown, reason = error.field, _shown(raw, error.field), str(error)
+            errors.append(RecordError(line, storable(field), storable(shown), storable(reason) or "not allowed"))
     return records, errors
 
 

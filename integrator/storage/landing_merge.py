@@ -62,6 +62,13 @@ class Merged:
     incoming: int
 
 
+def lock(connection: Connection, partner: str, platform: str, kind: str) -> None:
+    """One writer of these records at a time, until the transaction ends."""
+    connection.execute(
+        text("select pg_advisory_xact_lock(hashtextextended(:scope, 0))"), {"scope": f"{partner}/{platform}/{kind}"}
+    )
+
+
 def merge(
     connection: Connection, partner: str, platform: str, kind: str, rows: Iterable[Sequence[Any]], arrived_at: datetime
 ) -> Merged:
@@ -73,9 +80,7 @@ def merge(
     """
     columns = (*COMMON, *COLUMNS[kind])
     names = [name for name, _ in columns]
-    connection.execute(
-        text("select pg_advisory_xact_lock(hashtextextended(:scope, 0))"), {"scope": f"{partner}/{platform}/{kind}"}
-    )
+    lock(connection, partner, platform, kind)
     definition = ", ".join(f"{name} {kind_}" for name, kind_ in columns)
     connection.exec_driver_sql(f"create temporary table incoming ({definition}) on commit drop")
     count = copy(connection, "incoming", columns, rows)

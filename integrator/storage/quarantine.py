@@ -13,6 +13,11 @@ from integrator.storage.crypto import MasterKey, decrypt, encrypt, keyed_hash
 from integrator.storage.partners import DataKey, data_key
 
 
+def storable(text: str | None) -> str | None:
+    """A text for people, without what neither PostgreSQL nor a terminal takes: NUL and halves of characters."""
+    return None if text is None else text.replace("\x00", "").encode(errors="replace").decode()
+
+
 @dataclass(frozen=True)
 class Quarantined:
     """One record in quarantine; its payload is read apart, by `payload`."""
@@ -43,8 +48,8 @@ def add(
         rows.append(
             {
                 "partner": partner, "platform": platform, "kind": kind,
-                "native_id": native_id[:200] if isinstance(native_id, str) and "\x00" not in native_id else None,
-                "field": error.field, "reason": error.reason.replace("\x00", ""), "key_id": key.key_id,
+                "native_id": storable(native_id[:200]) if isinstance(native_id, str) else None,
+                "field": storable(error.field), "reason": storable(error.reason), "key_id": key.key_id,
                 "payload": encrypt(key.raw, payload, _purpose(partner)), "hash": keyed_hash(key.raw, payload), "now": now,
             }
         )  # fmt: skip

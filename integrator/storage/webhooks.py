@@ -1,5 +1,6 @@
 """`integrator.webhook_endpoint`: where a partner wants its messages; signing secrets are wrapped by the master key."""
 
+import re
 import secrets
 from base64 import b64encode
 from collections.abc import Sequence
@@ -17,6 +18,8 @@ from integrator.storage.database import Database
 EVENT_TYPES = ("insight.updated", "insight.withdrawn", "contact.erased", "endpoint.disabled", "webhook.test")
 DEFAULT_EVENT_TYPES = ("insight.updated", "insight.withdrawn")
 SECRET_BYTES = 32
+# Spaces and control characters: a request line cannot carry them.
+_UNSENDABLE = re.compile(r"[\x00-\x20\x7f]")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,11 +83,12 @@ def check_url(url: str, *, allow_loopback: bool) -> None:
     schemes = ("https", "http") if allow_loopback else ("https",)
     try:
         parts = urlsplit(url)
-        well_formed = bool(parts.hostname) and (parts.port is None or parts.port > 0)
+        well_formed = bool(parts.hostname) and (parts.port is None or parts.port > 0) and not _UNSENDABLE.search(url)
+        well_formed = well_formed and (parts.path + parts.query).isascii()
     except ValueError:
         well_formed = False
     if not well_formed or parts.scheme not in schemes or parts.username or parts.password or parts.fragment:
-        raise invalid("webhook address", url, f"{' or '.join(schemes)}://host[:port]/path, without user or fragment")
+        raise invalid("webhook address", url, f"{' or '.join(schemes)}://host[:port]/path, without user or fragment, percent-encoded")
 
 
 def for_partner(connection: Connection, partner: str) -> list[Endpoint]:

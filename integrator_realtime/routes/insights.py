@@ -65,12 +65,14 @@ def router(gateway: Gateway, metrics: Metrics) -> APIRouter:
         access = gateway.access(request, SCOPE)
         _require_use_case(use_case)
         subject, wants_history = _subject(request, subject_id)
+        if "\x00" in subject:  # what cannot be stored is not there
+            raise NotFound(f"there is no insight about {subject!r}")
         found, origin = await gateway.lookup(access, use_case, subject)
         entry = _chosen(found, subject, platform, kind)
         if wants_history:
             return await run_in_threadpool(_history, gateway, access.partner, entry.insight_id, clock())
         headers = _freshness(entry, clock())
-        if headers["ETag"] in _named(request.headers.get("if-none-match")):
+        if {"*", headers["ETag"]} & _named(request.headers.get("if-none-match")):
             metrics.add("integrator_insights_served_total", use_case=use_case, source="not_modified")
             return Response(status_code=304, headers=headers)
         metrics.add("integrator_insights_served_total", use_case=use_case, source=origin)

@@ -1,6 +1,6 @@
 """The check on tracked files finds what it is there for."""
 
-from importlib.util import module_from_spec, spec_from_file_location
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +10,8 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")
-def check() -> Any:
-    spec = spec_from_file_location("check_tree", ROOT / "scripts" / "check_tree.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def check(script: Callable[[str], Any]) -> Any:
+    return script("check_tree")
 
 
 @pytest.mark.parametrize(

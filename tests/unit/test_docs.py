@@ -1,6 +1,7 @@
 """What is generated is current, and what the docs name exists."""
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,20 +11,8 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")
-def docs() -> Any:
-    from importlib.util import module_from_spec, spec_from_file_location
-
-    spec = spec_from_file_location("docs_script", ROOT / "scripts" / "docs.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-@pytest.fixture(scope="module")
-def pages(docs: Any) -> dict[str, str]:
-    return {name: page() for name, page in docs.PAGES.items()}
+def pages(script: Callable[[str], Any]) -> dict[str, str]:
+    return {name: page() for name, page in script("docs").PAGES.items()}
 
 
 @pytest.mark.parametrize("name", ["settings.md", "commands.md", "api.md"])

@@ -41,7 +41,7 @@ def is_public(address: IpAddress) -> bool:
     if isinstance(address, ipaddress.IPv6Address):
         if address.ipv4_mapped is not None:
             return is_public(address.ipv4_mapped)
-        if any(address in network for network in _EMBEDDING):
+        if address.is_site_local or any(address in network for network in _EMBEDDING):
             return False
     return address.is_global and not address.is_multicast and not address.is_reserved
 

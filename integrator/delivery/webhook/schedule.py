@@ -39,10 +39,12 @@ def retry_after(header: str | None, now: datetime) -> timedelta | None:
     """`Retry-After` (RFC 9110: seconds or a date), None when absent or unreadable."""
     if header is None:
         return None
-    if header.strip().isdigit():
-        return timedelta(seconds=min(int(header), int(LONGEST.total_seconds())))
+    seconds = header.strip()
+    if seconds.isascii() and seconds.isdigit():
+        # Digits by the thousand are more than Python reads as a number, and more than we wait.
+        return LONGEST if len(seconds) > 9 else min(timedelta(seconds=int(seconds)), LONGEST)
     try:
         moment = parsedate_to_datetime(header)
-    except ValueError:
+    except (ValueError, TypeError, OverflowError, IndexError):  # what the parser raises depends on what is wrong
         return None
     return max(timedelta(0), (moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - now)
