@@ -45,12 +45,18 @@ class Settings(BaseSettings):
     http_timeout_seconds: float = Field(30.0, gt=0, description="How long one request to a platform may take.")
     http_retries: int = Field(4, ge=0, le=10, description="How often a transient answer of a platform is tried again.")
     token_minutes: int = Field(10, ge=1, le=60, description="How long an access token lives.")
-    dagster_port: int = Field(3000, ge=0, description="Preferred port of Dagster's page; the next free one is taken.")
-    mlflow_port: int = Field(5000, ge=0, description="Preferred port of MLflow's page; the next free one is taken.")
-    realtime_port: int = Field(
-        8080, ge=0, description="Preferred port of the realtime API; the next free one is taken."
+    dagster_port: int = Field(
+        3000, ge=0, le=65535, description="Preferred port of Dagster's page; the next free one is taken."
     )
-    sandbox_port: int = Field(8090, ge=0, description="Preferred port of the sandbox; the next free one is taken.")
+    mlflow_port: int = Field(
+        5000, ge=0, le=65535, description="Preferred port of MLflow's page; the next free one is taken."
+    )
+    realtime_port: int = Field(
+        8080, ge=0, le=65535, description="Preferred port of the realtime API; the next free one is taken."
+    )
+    sandbox_port: int = Field(
+        8090, ge=0, le=65535, description="Preferred port of the sandbox; the next free one is taken."
+    )
 
     @property
     def root(self) -> Path:

@@ -42,5 +42,8 @@ def partners_of(tags: Mapping[str, str], known: Sequence[str]) -> list[str]:
         return [tags[SINGLE]]
     if RANGE_START in tags and RANGE_END in tags:
         keys = list(known)
-        return keys[keys.index(tags[RANGE_START]) : keys.index(tags[RANGE_END]) + 1]
+        # a partner removed since the run ended is an end of the range no more; the sensors still read its tags
+        first = keys.index(tags[RANGE_START]) if tags[RANGE_START] in keys else 0
+        last = keys.index(tags[RANGE_END]) + 1 if tags[RANGE_END] in keys else len(keys)
+        return keys[first:last]
     return list(known)

@@ -38,7 +38,7 @@ class Metrics:
             for (found, labels), value in values:
                 if found == name:
                     shown = ",".join(f'{key}="{_escaped(text)}"' for key, text in labels)
-                    yield f"{name}{{{shown}}} {value:g}" if shown else f"{name} {value:g}"
+                    yield f"{name}{{{shown}}} {value:.15g}" if shown else f"{name} {value:.15g}"
 
 
 def _escaped(text: str) -> str:

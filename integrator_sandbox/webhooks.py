@@ -64,7 +64,7 @@ def router(folder: Path) -> APIRouter:
 
     @routes.put("/{name}")
     async def register(name: str, request: Request) -> Response:
-        if not NAME.match(name):
+        if not NAME.fullmatch(name):
             return _json({"error": f"the name {name!r} is not {NAME.pattern}"}, 422)
         secret = msgspec.json.decode(await request.body())["secret"]
         try:

@@ -36,6 +36,7 @@ BACKTEST_FILE = "backtest.json"
 SERVED = Path(__file__).with_name("served.py")
 _PLAIN = ("numpy", "sklearn", "scipy", "collections", "builtins", "copyreg", "_codecs", "datetime")
 _DANGEROUS = {"eval", "exec", "compile", "open", "__import__", "getattr", "setattr", "delattr", "input", "breakpoint"}
+_REBUILDING = {"scalar", "encode"}
 _ROW_COLUMN = "row"
 _SAMPLE_ROWS = 5
 
@@ -315,12 +316,20 @@ def serve() -> None:
 
 
 class _PlainUnpickler(pickle.Unpickler):
-    """Refuses every class and function outside builtins, numpy, scipy and scikit-learn."""
+    """Refuses what is not a class, or a function that rebuilds one, of builtins, numpy, scipy and scikit-learn."""
 
     def find_class(self, module: str, name: str) -> Any:
-        if module.split(".")[0] not in _PLAIN or (module == "builtins" and name in _DANGEROUS):
-            raise Defect(f"a model's state holds {module}.{name}; allowed: classes of {', '.join(_PLAIN)}")
-        return super().find_class(module, name)
+        refused = Defect(f"a model's state holds {module}.{name}; allowed: classes of {', '.join(_PLAIN)}")
+        # A dotted name would walk from an allowed module to whatever that module has imported.
+        if module.split(".")[0] not in _PLAIN or "." in name or (module == "builtins" and name in _DANGEROUS):
+            raise refused
+        found = super().find_class(module, name)
+        if str(getattr(found, "__module__", module)).split(".")[0] not in _PLAIN:
+            raise refused
+        # Functions that rebuild an object are private or these; the public ones run code and open files.
+        if not isinstance(found, type) and not name.startswith("_") and name not in _REBUILDING:
+            raise refused
+        return found
 
 
 def _plain_pickle(state: Mapping[str, Any]) -> bytes:
@@ -334,7 +343,12 @@ def _plain_pickle(state: Mapping[str, Any]) -> bytes:
 
 def _read_state(path: Path) -> dict[str, Any]:
     with path.open("rb") as file:
-        state = _PlainUnpickler(file).load()
+        try:
+            state = _PlainUnpickler(file).load()
+        except Defect:
+            raise
+        except Exception as error:  # a broken pickle raises whatever its bytes happen to say
+            raise Defect(f"a model's state cannot be read: {type(error).__name__}: {error}") from error
     if not isinstance(state, dict):
         raise Defect(f"a model's state is a dict, received {type(state).__name__}")
     return state

@@ -41,7 +41,8 @@ def run() -> None:
 def nightly(
     partner: Annotated[list[str], typer.Option(help="Only these partners; repeat for each.")] = [],  # noqa: B006
     as_of: Annotated[
-        str | None, typer.Option(help="RFC 3339: run as if it were then; later records stay unseen.")
+        str | None,
+        typer.Option(help="RFC 3339: run as if it were then. Its insights replace newer ones until the next night."),
     ] = None,
     as_json: Json = False,
 ) -> None:

@@ -1,6 +1,7 @@
 """How commands answer: tables for people, one JSON document a line for programs, one readable reason for failures."""
 
 import json
+import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime
@@ -8,6 +9,9 @@ from decimal import Decimal
 from typing import Annotated, Any
 
 import typer
+
+# What a terminal would obey and not show; a partner's data may hold it.
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON document a line instead of a table.")]
 PartnerOption = Annotated[str, typer.Option("--partner", help="The partner's name.")]
@@ -35,7 +39,7 @@ def table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], title: str 
     grid = Table(*columns, title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
     for row in rows:
         grid.add_row(*(_cell(row.get(column)) for column in columns))
-    Console(width=width, soft_wrap=False, highlight=False, markup=False).print(grid)
+    Console(width=width, soft_wrap=False, highlight=False, markup=False, emoji=False).print(grid)
 
 
 def note(text: str) -> None:
@@ -61,4 +65,5 @@ def _cell(value: object) -> str:
         return value.strftime("%Y-%m-%d %H:%M:%S %Z").strip()
     if isinstance(value, list | tuple | dict):
         return json.dumps(value, default=plain, ensure_ascii=False)
-    return str(plain(value)) if isinstance(value, Decimal) else str(value)
+    text = str(plain(value)) if isinstance(value, Decimal) else str(value)
+    return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)

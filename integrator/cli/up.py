@@ -12,6 +12,9 @@ from integrator.settings import Settings
 from integrator.steps.services import Services
 from integrator.storage import connections, partners
 
+# The sandbox is served beside what sends webhooks, and its receiver listens on loopback.
+BESIDE_SANDBOX = {"INTEGRATOR_ALLOW_LOOPBACK_WEBHOOKS": "true"}
+
 
 def serve(settings: Settings) -> None:
     """Start every application, print where it is, and end them all when asked to."""
@@ -55,7 +58,7 @@ def start_realtime(services: Services, applications: Applications) -> Applicatio
     settings = services.settings
     port = _port(settings, "realtime", settings.realtime_port)
     arguments = ["-m", "integrator_realtime", "--port", str(port)]
-    return applications.start("realtime", arguments, port)
+    return applications.start("realtime", arguments, port, environment=BESIDE_SANDBOX)
 
 
 def _follow(services: Services, base_url: str) -> None:
@@ -111,8 +114,7 @@ def _start_dagster(services: Services, applications: Applications) -> None:
         environment={
             "DAGSTER_HOME": str(dagster_home(settings)),
             "INTEGRATOR_SENSORS_ON": "true",
-            # The sandbox is served beside it, and its receiver listens on loopback.
-            "INTEGRATOR_ALLOW_LOOPBACK_WEBHOOKS": "true",
+            **BESIDE_SANDBOX,
         },
         wait=180.0,
     )

@@ -138,4 +138,10 @@ class LandingResult(msgspec.Struct, frozen=True):
 
 def json_schema(kind: str) -> dict[str, object]:
     """The JSON Schema (2020-12) of one kind of record."""
-    return msgspec.json.schema(KINDS[kind])
+    schema = msgspec.json.schema(KINDS[kind])
+    for definition in schema["$defs"].values():
+        for field in definition.get("properties", {}).values():
+            for choice in field.get("anyOf", [field]):
+                if choice.get("format") == "decimal":  # an amount is taken as text and as a number
+                    choice["type"] = ["string", "number"]
+    return schema

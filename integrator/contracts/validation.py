@@ -41,6 +41,8 @@ def read_record(kind: str, raw: Mapping[str, Any] | bytes, *, strict: bool = Tru
         raise InvalidInput(f"not JSON: {error}") from error
     except OverflowError as error:
         raise InvalidInput("a number is out of range") from error
+    except UnicodeEncodeError as error:  # half a character where one of a closed set of values is wanted
+        raise _first_unstorable(raw if isinstance(raw, Mapping) else {}) from error
     _common(record)
     _RULES[kind](record)
     return record
@@ -87,6 +89,10 @@ def _attributes(attributes: Mapping[str, Any]) -> None:
 def _unstorable(record: Record) -> InvalidInput:
     texts = {name: getattr(record, name) for name in record.__struct_fields__}
     texts |= {f"attributes.{name}": value for name, value in record.attributes.items()}
+    return _first_unstorable(texts)
+
+
+def _first_unstorable(texts: Mapping[str, Any]) -> InvalidInput:
     for name, value in texts.items():
         if isinstance(value, str) and ("\x00" in value or not _encodable(value)):
             return InvalidInput("holds NUL or half of a character, which cannot be stored", field=name)

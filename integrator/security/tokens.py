@@ -92,7 +92,7 @@ class Issuer:
                 str(claims["partner"]), str(claims["client_id"]), frozenset(str(claims["scope"]).split()),
                 str(claims["jti"]), expires_at,
             )  # fmt: skip
-        except (JoseError, KeyError, ValueError, TypeError) as error:
+        except (JoseError, KeyError, ValueError, TypeError, OverflowError) as error:
             raise Unauthorized("the access token cannot be read or its signature is not ours") from error
         if decoded.header.get("typ") != TYPE or claims.get("iss") != self.issuer or claims.get("aud") != AUDIENCE:
             raise Unauthorized("the token was not issued for this service")

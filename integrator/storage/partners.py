@@ -32,13 +32,13 @@ class Partner:
     created_at: datetime | None = None
 
     def __post_init__(self) -> None:
-        if not NAME.match(self.partner) or self.partner in RESERVED:
+        if not NAME.fullmatch(self.partner) or self.partner in RESERVED:
             raise invalid("partner", self.partner, f"{NAME.pattern}, not {', '.join(RESERVED)}")
         if not known_zone(self.timezone):
             raise invalid("timezone", self.timezone, "an IANA name such as Europe/Berlin")
         if self.currency not in CURRENCIES:
             raise invalid("currency", self.currency, "an ISO 4217 code in use, such as EUR")
-        if not REGION.match(self.region):
+        if not REGION.fullmatch(self.region):
             raise invalid("region", self.region, "an ISO 3166 country or 3166-2 region, such as DE or DE-BY")
         if self.default_processing not in ("granted", "denied"):
             raise invalid("default_processing", self.default_processing, ("granted", "denied"))

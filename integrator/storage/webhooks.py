@@ -88,7 +88,11 @@ def check_url(url: str, *, allow_loopback: bool) -> None:
     except ValueError:
         well_formed = False
     if not well_formed or parts.scheme not in schemes or parts.username or parts.password or parts.fragment:
-        raise invalid("webhook address", url, f"{' or '.join(schemes)}://host[:port]/path, without user or fragment, percent-encoded")
+        raise invalid(
+            "webhook address",
+            url,
+            f"{' or '.join(schemes)}://host[:port]/path, without user or fragment, percent-encoded",
+        )
 
 
 def for_partner(connection: Connection, partner: str) -> list[Endpoint]:

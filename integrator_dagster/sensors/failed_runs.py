@@ -35,8 +35,13 @@ def failure_sensor(jobs: Jobs, status: DefaultSensorStatus) -> SensorDefinition:
         from integrator.storage import step_runs
 
         run, services = context.dagster_run, integrator.services
-        failed = step_runs.failures(services.database, run.run_id)
-        partners = partners_of(run.tags, known_partners(context.instance))
+        known = known_partners(context.instance)
+        failed = {
+            partner: entry
+            for partner, entry in step_runs.failures(services.database, run.run_id).items()
+            if partner in known  # who was removed meanwhile has no partition to try again
+        }
+        partners = partners_of(run.tags, known)
         tell(services, run, partners, failed, context.failure_event.message or "")
         yield from retries(run, failed)
 

@@ -6,6 +6,7 @@ category. Days without a known attendance are NaN, never zero.
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -73,7 +74,7 @@ def unit_key(frame: pl.DataFrame) -> pl.DataFrame:
 def past(frame: pl.DataFrame) -> pl.DataFrame:
     """Rows that say how many people came: over, not cancelled or postponed, attendance known and not negative."""
     known = frame.filter(pl.col("is_past") & pl.col("attendance").is_not_null() & pl.col("status").is_in(COUNTED))
-    return known.filter(pl.col("attendance") >= 0)
+    return known.filter((pl.col("attendance") >= 0) & pl.col("attendance").cast(pl.Float64).is_finite())
 
 
 def history(frame: pl.DataFrame, *, window_days: int | None = None) -> History:
@@ -124,7 +125,9 @@ def flat_attributes(value: Any) -> dict[str, Any]:
     found = json.loads(value) if isinstance(value, str | bytes) else value
     if not isinstance(found, Mapping):
         return {}
-    return {str(key): cell for key, cell in found.items() if isinstance(cell, str | bool | int | float)}
+    # JSON has no infinity and no NaN, though Python reads them: both mean that the number is not known.
+    plain = ((str(key), cell) for key, cell in found.items() if isinstance(cell, str | bool | int | float))
+    return {key: cell for key, cell in plain if isinstance(cell, str) or math.isfinite(cell)}
 
 
 def trusted_capacity(people: Floats, capacity: Floats) -> Floats:

@@ -60,14 +60,22 @@ def _event_rows(found: History, coming: pl.DataFrame, today: date) -> list[Featu
     for row in coming.iter_rows(named=True):
         if row["unit"] in number and row["is_holiday"]:
             holidays[number[row["unit"]], days.index(row["starts_on"])] = 1.0
-    inside = [max(target, origin) for target in targets]
-    matrix = features(found, origin, inside, holidays) if found.units and days else np.empty((0, 0, len(FEATURES)))
+    matrix = _features(found, origin, targets, holidays) if found.units and days else np.empty((0, 0, len(FEATURES)))
     out = []
     for row in coming.iter_rows(named=True):
         index = number.get(row["unit"])
         values = None if index is None else matrix[index, days.index(row["starts_on"])].copy()
         out.append(_event_row(row, values, None if index is None else facts[index], found, index))
     return out
+
+
+def _features(found: History, origin: int, targets: list[int], holidays: Floats) -> Floats:
+    """Features of each target; one that others' counted events lie beside or behind is seen from its own day."""
+    early = [target for target in targets if target < origin]
+    parts = [features(found, target, [target], holidays[:, [n]]) for n, target in enumerate(early)]
+    if later := targets[len(early) :]:
+        parts.append(features(found, origin, later, holidays[:, len(early) :]))
+    return np.concatenate(parts, axis=1)
 
 
 def _event_row(

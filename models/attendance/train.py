@@ -109,6 +109,8 @@ def _plan(found: History, config: TrainConfig) -> _Plan:
     origins = rolling_origins(
         found.days, horizon=horizon, folds=FOLDS, minimum=MIN_TRAINING_DAYS, step=min(FOLD_STEP_DAYS, horizon)
     )
+    # A fold in which nobody was open, as a holiday is for a horizon of one day, has nothing to be judged by.
+    origins = [origin for origin in origins if len(test_panel(found, origin, horizon).people)]
     if not origins:
         raise NotReady(f"{found.days} days of history leave no backtest of {horizon} days after {MIN_TRAINING_DAYS}")
     notes: dict[str, str] = {}

@@ -25,6 +25,8 @@ RARE = 5
 """Categories seen in fewer rows are one group; an unseen category joins it."""
 PRIOR_ROWS = 20.0
 MAX_DATE_PAIRS = 3
+LARGEST = 1e100
+"""What is larger is not a measure of anything, and its square would be infinite: it counts as not known."""
 ID_LEVELS = 8
 """Whole numbers that repeat over at least so many values may be ids: encoded as number and as category."""
 CODES = frozenset(
@@ -146,7 +148,8 @@ def fit(
             held_out[name] = _cross_fitted(text, outcome, folds)
     spans = [
         {"kind": "span", "name": f"{first['name']}|{second['name']}", "owner": f"{first['name']}_to_{second['name']}"}
-        for first, second in list(combinations(dates, 2))[:MAX_DATE_PAIRS]
+        # a span is written as `first|second`, so a name that holds the bar has none
+        for first, second in list(combinations([d for d in dates if "|" not in d["name"]], 2))[:MAX_DATE_PAIRS]
     ]
     encoder = {"columns": [*numeric, *dates, *spans, *categories]}
     return encoder, transform(encoder, table, held_out), dropped
@@ -209,7 +212,8 @@ def _numbers(text: pl.Series) -> pl.Series:
         .otherwise(pl.col("n"))
         .alias("n")
     )["n"]
-    return pl.select(pl.when(frame.is_finite()).then(frame).otherwise(None).alias("n"))["n"]
+    is_usable = frame.is_finite() & (frame.abs() < LARGEST)
+    return pl.select(pl.when(is_usable).then(frame).otherwise(None).alias("n"))["n"]
 
 
 def _dates(text: pl.Series) -> pl.Series:

@@ -58,7 +58,7 @@ def label(column: Mapping[str, Any], row: FeatureRow) -> str:
     if isinstance(value, bool):
         return f"{name}: {'yes' if value else 'no'}"
     shown = _number(value) if isinstance(value, int | float) else str(value)
-    return f"{name}: {shown if len(shown) <= 40 else shown[:37] + '...'}"
+    return f"{name}: {shortened(shown)}"
 
 
 def humanized(name: str) -> str:
@@ -66,7 +66,12 @@ def humanized(name: str) -> str:
     words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", name).replace("_", " ").replace("-", " ").lower().split()
     if len(words) > 1 and words[-1] in ("id", "ids"):
         words.pop()
-    return " ".join(_LONG.get(word, word) for word in words).capitalize() or name
+    return shortened(" ".join(_LONG.get(word, word) for word in words).capitalize() or name)
+
+
+def shortened(text: str) -> str:
+    """At most 40 characters, for a sentence that has to stay one."""
+    return text if len(text) <= 40 else text[:37] + "..."
 
 
 def kinds(columns: Sequence[Mapping[str, Any]], row: FeatureRow) -> dict[str, str]:

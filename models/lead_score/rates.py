@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from integrator.contracts.insight import Contribution, Interval, Subject
 from models.base import FeatureRow, Prediction
 from models.lead_score import calibration
+from models.lead_score.explain import shortened
 from models.rounding import additive, rounded
 
 Floats = NDArray[np.float64]
@@ -83,9 +84,9 @@ class BaseRate:
         leads, conversions, source = _counts(rates, row)
         value = rounded(conversions / leads, _DECIMALS)
         baseline = rounded(rates["conversions"] / rates["leads"], _DECIMALS)
-        part = Contribution("source", f"Source: {source}", value - baseline, False)
+        part = Contribution("source", f"Source: {shortened(source)}", value - baseline, False)
         low, high = calibration.jeffreys(conversions, leads)
-        among = f"recent leads from {source}" if source else "recent leads"
+        among = f"recent leads from {shortened(source)}" if source else "recent leads"
         return Prediction(
             subject=subject, status="fallback", rung="rule", value=value, unit="probability",
             interval=Interval(calibration.LEVEL, min(rounded(low, 4), value), max(rounded(high, 4), value)),

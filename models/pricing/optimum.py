@@ -116,7 +116,7 @@ def bounds(row: FeatureRow) -> Bounds | str:
         return (
             f"No price recommended: {price:g} {row['currency']} is so far below the unit cost of {cost:g} that no "
             "allowed change reaches it. Check the cost, or raise the price by hand"
-            if found.floor_is_cost
+            if cost is not None and price < cost
             else f"No price recommended: the current price {price:g} {row['currency']} lies outside the range it was "
             "sold at. A few weeks at this price would mend it"
         )

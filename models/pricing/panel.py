@@ -66,7 +66,7 @@ class Panel:
 def panel(frame: pl.DataFrame, currency: str) -> Panel | None:
     """The panel of `features.pricing`, products sorted; None when no line has a quantity and a price above zero.
 
-    Refunds may make a day's net quantity negative: it counts as zero. Raises InvalidInput when a column is missing.
+    Refunds may make a day's net quantity negative: it counts as zero. A day that comes twice is added up. Raises InvalidInput when a column is missing.
     """
     missing = [name for name in COLUMNS if name not in frame.columns]
     if missing:
@@ -76,6 +76,8 @@ def panel(frame: pl.DataFrame, currency: str) -> Panel | None:
     sold = days.filter((pl.col("unit_price") > 0) & pl.col("unit_price").is_finite() & (pl.col("quantity") > 0))
     if not len(sold):
         return None
+    if sold.select("platform", "product", "tier", "sold_on").is_duplicated().any():
+        sold = _merged(sold)
     index = sold.select("platform", "product", "tier").unique().sort("platform", "product", "tier").with_row_index("i")
     sold = sold.join(index, on=["platform", "product", "tier"]).sort("i", "sold_on")
     first, last = sold["sold_on"].min(), sold["sold_on"].max()
@@ -107,6 +109,22 @@ def panel(frame: pl.DataFrame, currency: str) -> Panel | None:
         lines=spread("line_count", 0.0),
         open_days=open_days,
         holidays=holidays,
+    )
+
+
+def _merged(sold: pl.DataFrame) -> pl.DataFrame:
+    """One row a day for each product: what a day has in several rows is added up, prices and costs by quantity."""
+
+    def average(name: str) -> pl.Expr:
+        known = pl.when(pl.col(name).is_finite()).then(pl.col("quantity"))
+        return (pl.col(name) * known).sum() / pl.when(known.sum() > 0).then(known.sum())
+
+    return sold.group_by("platform", "product", "tier", "sold_on").agg(
+        pl.col("quantity", "line_count").sum(),
+        average("unit_price").alias("unit_price"),
+        average("unit_cost").alias("unit_cost"),
+        pl.col("currency", "product_group").drop_nulls().last(),
+        pl.col("is_holiday").any(),
     )
 
 

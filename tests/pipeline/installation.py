@@ -19,8 +19,10 @@ from sqlalchemy import text
 from integrator.cli.demo.cast import CAST, Login
 from integrator.cli.processes import Applications
 from integrator.cli.up import demo_account
+from integrator.contracts.readiness import Readiness
 from integrator.embedded.endpoints import free_port
 from integrator.settings import Settings
+from integrator.steps.readiness import readiness
 from integrator.steps.services import Services
 from integrator.storage import connections, insights, partners, reference, webhooks
 from integrator_dagster.launch import NightResult, run_night
@@ -172,7 +174,9 @@ class Night:
 
     result: NightResult
     after: Mapping[str, Standing]
-    materialized: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    materialized: Mapping[str, frozenset[str]]
+    readiness: Mapping[str, Readiness]
+    """Of the partner that came last, by use case."""
 
     def steps(self, partner: str) -> dict[tuple[str, str], str]:
         """Status by step and use case."""
@@ -202,14 +206,13 @@ class Installation:
 
     def after(self, result: NightResult) -> Night:
         """A run that has ended, and what stands."""
-        return Night(result, self.look(), materialized_in(self.instance, result.run_id))
+        reports = {report.use_case: report for report in readiness(self.services, self.names[-1])}
+        return Night(result, self.look(), materialized_in(self.instance, result.run_id), reports)
 
     def look(self) -> dict[str, Standing]:
         """What every partner has now."""
         return {
-            name: standing(
-                self.services, name, self.sandbox.received(name) if name in PARTNERS else []
-            )
+            name: standing(self.services, name, self.sandbox.received(name) if name in PARTNERS else [])
             for name in self.names
         }
 

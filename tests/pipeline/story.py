@@ -15,8 +15,9 @@ from dagster import DagsterInstance
 from integrator.cli.demo import cast
 from integrator_dagster.launch import NightResult, run_retrain
 from integrator_sandbox.demo import SHOPIFY_TOKEN
+from models.gate import Verdict
 from models.tracking import VersionInfo
-from tests.pipeline.installation import NOW, PARTNERS, Clock, Installation, Night, platforms, services_at
+from tests.pipeline.installation import NOW, PARTNERS, Clock, Installation, Night, connect, platforms, services_at
 from tests.pipeline.planted import NEWCOMER, plant, register_newcomer
 
 LATER, TOMORROW = NOW + timedelta(hours=1), NOW + timedelta(days=1)
@@ -79,8 +80,6 @@ def tomorrow(installation: Installation, refused: Retraining) -> Night:
     """A day later, with a day's news; the grocer's credential is wrong."""
     installation.move(TOMORROW)
     wrong = {"access_token": SHOPIFY_TOKEN[::-1]}
-    from tests.pipeline.installation import connect
-
     connect(installation.services, installation.sandbox, "grocer", wrong)
     return installation.night()
 
@@ -88,8 +87,6 @@ def tomorrow(installation: Installation, refused: Retraining) -> Night:
 @pytest.fixture(scope="session")
 def healed(installation: Installation, tomorrow: Night) -> Night:
     """The right credential is saved; now the car parks' platform answers every request with 500."""
-    from tests.pipeline.installation import connect
-
     connect(installation.services, installation.sandbox, "grocer")
     installation.sandbox.fail("pretix", 500, 1000)
     night = installation.night()
@@ -99,7 +96,10 @@ def healed(installation: Installation, tomorrow: Night) -> Night:
 
 @pytest.fixture(scope="session")
 def promoted(installation: Installation, healed: Night) -> Retraining:
-    """The car parks' attendance trained again, a day of data later."""
+    """A person makes a weaker model champion by hand; a retraining on the same data then beats it."""
+    weaker = retraining(installation, "car_parks", "attendance", candidates=["mean"], promote=False)
+    by_hand = Verdict(promote=True, reasons=("Promoted by hand.",))
+    installation.services.tracking.promote("attendance", "car_parks", weaker.versions[-1].version, verdict=by_hand)
     return retraining(installation, "car_parks", "attendance")
 
 

@@ -5,17 +5,21 @@ night of the other installation, which nobody disturbed.
 """
 
 import json
+import shutil
+import subprocess
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 from integrator.steps.services import Services
-from tests.pipeline.commands import environment, killed, run
+from tests.pipeline.commands import REPOSITORY, environment, killed, run
 from tests.pipeline.installation import (
     PARTNERS,
     Clock,
@@ -53,6 +57,18 @@ class Killed:
     after: dict[str, Standing]
 
 
+@pytest.fixture(scope="module")
+def broken(story: Killed, tmp_path_factory: pytest.TempPathFactory) -> "subprocess.CompletedProcess[str]":
+    """After all that: a night of the same code, but for an edit of pricing's training that cannot be parsed."""
+    copy = tmp_path_factory.mktemp("edited")
+    for name in ("integrator", "integrator_dagster", "integrator_sandbox", "models", "dbt_project"):
+        shutil.copytree(REPOSITORY / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copyfile(REPOSITORY / "dagster.yaml", copy / "dagster.yaml")
+    edited = copy / "models" / "pricing" / "train.py"
+    edited.write_text(edited.read_text(encoding="utf-8").replace("def train(", "def train((", 1), encoding="utf-8")
+    return run(story.env, "run", "nightly", "--json", cwd=copy)
+
+
 class Reached:
     """True once all of a step's lines were seen; after ingest, once dbt is at work."""
 
@@ -73,8 +89,20 @@ def dbt_sessions(services: Services) -> int:
     """Connections that dbt holds; it has the night's own role."""
     with services.database.batch() as connection:
         found: int = connection.exec_driver_sql(
-            "select count(*) from pg_stat_activity where application_name = 'dbt' and datname = current_database()"
+            "select count(*) from pg_stat_activity where application_name = 'integrator-dbt' and datname = current_database()"
         ).scalar_one()
+    return found
+
+
+def dbt_processes(services: Services) -> list[int]:
+    """Ids of dbt's processes over this database, by the environment they were given."""
+    address = services.database.address
+    marks = (f"INTEGRATOR_DBT_DBNAME={address.name}\0".encode(), f"INTEGRATOR_DBT_PORT={address.port}\0".encode())
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            environ = (folder / "environ").read_bytes() + b"\0"
+            found += [int(folder.name)] if all(mark in environ for mark in marks) else []
     return found
 
 
@@ -82,7 +110,7 @@ def wait_for(happens: Callable[[], bool]) -> None:
     """Until it happens; not for ever."""
     deadline = time.monotonic() + 60
     while not happens():
-        assert time.monotonic() < deadline
+        assert time.monotonic() < deadline, "it did not happen within a minute"
         time.sleep(0.05)
 
 
@@ -92,9 +120,7 @@ def look(services: Services, sandbox: Platforms) -> dict[str, Standing]:
 
 
 @pytest.fixture(scope="module")
-def story(
-    make_database: Callable[[], Any], server: Any, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Killed]:
+def story(make_database: Callable[[], Any], server: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Killed]:
     """Five kills and a last run."""
     home: Path = tmp_path_factory.mktemp("killed")
     database = make_database()
@@ -108,11 +134,13 @@ def story(
         for step in BOUNDARIES:
             killed(env, Reached(step, services), "run", "nightly")
             if step == "ingest":
-                wait_for(lambda: dbt_sessions(services) == 0)
+                wait_for(lambda: not dbt_processes(services))
                 dbt_went_on = (home / "dbt" / "run_results.json").exists()
             between[step] = look(services, sandbox)
         ended = run(env, "run", "nightly", "--json")
-        yield Killed(services, env, between, dbt_went_on, ended.returncode, ended.stderr + ended.stdout, look(services, sandbox))
+        yield Killed(
+            services, env, between, dbt_went_on, ended.returncode, ended.stderr + ended.stdout, look(services, sandbox)
+        )
 
 
 def statement(document: str) -> dict[str, Any]:
@@ -128,8 +156,8 @@ def test_the_last_run_ends_well(story: Killed) -> None:
 
 def test_the_insights_are_those_of_a_night_that_nobody_disturbed(story: Killed, first: Night) -> None:
     for partner in PARTNERS:
-        undisturbed = {key: statement(text) for key, text in first.after[partner].current.items()}
-        assert {key: statement(text) for key, text in story.after[partner].current.items()} == undisturbed
+        undisturbed = {key: statement(document) for key, document in first.after[partner].current.items()}
+        assert {key: statement(document) for key, document in story.after[partner].current.items()} == undisturbed
         assert undisturbed, partner
 
 
@@ -182,3 +210,24 @@ def test_a_killed_run_is_marked_failed_by_the_next(story: Killed) -> None:
     with story.services.database.batch() as connection:
         statuses = Counter(connection.exec_driver_sql("select status from dagster.runs").scalars())
     assert statuses == {"FAILURE": len(BOUNDARIES), "SUCCESS": 1}
+
+
+def test_a_broken_edit_of_one_use_case_leaves_the_others_published(
+    story: Killed, broken: "subprocess.CompletedProcess[str]"
+) -> None:
+    assert broken.returncode == 1
+    reason = broken.stderr.strip().splitlines()[-1]
+    assert reason.startswith("integrator: the run failed for ") and "train pricing: SyntaxError" in reason
+    assert all(partner in reason for partner in PARTNERS)
+    with story.services.database.batch() as connection:
+        newest = connection.exec_driver_sql(
+            "select run_id from ops.step_runs order by step_run_id desc limit 1"
+        ).scalar_one()
+        done = connection.execute(
+            text("select partner, use_case from insights.publication_log where run_id = :run_id"), {"run_id": newest}
+        ).all()
+    assert {tuple(row) for row in done} == {
+        (partner, case) for partner in PARTNERS for case in ("attendance", "lead_score")
+    }
+    for partner in PARTNERS:
+        assert standing(story.services, partner, []).current == story.after[partner].current
