@@ -66,7 +66,8 @@ class Panel:
 def panel(frame: pl.DataFrame, currency: str) -> Panel | None:
     """The panel of `features.pricing`, products sorted; None when no line has a quantity and a price above zero.
 
-    Refunds may make a day's net quantity negative: it counts as zero. A day that comes twice is added up. Raises InvalidInput when a column is missing.
+    Refunds may make a day's net quantity negative: it counts as zero. A day that comes twice is added
+    up. Raises InvalidInput when a column is missing.
     """
     missing = [name for name in COLUMNS if name not in frame.columns]
     if missing:

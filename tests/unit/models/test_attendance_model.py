@@ -182,6 +182,17 @@ def test_too_little_history_is_not_ready_with_counts() -> None:
         ATTENDANCE.train(training(frame()), FAST, CONTEXT)
 
 
+def test_a_fold_on_which_nobody_was_open_is_left_out() -> None:
+    people: list[int | None] = list(synthetic_people(63, level=400, seed=1))
+    closed = len(people) - 3
+    people[closed] = None
+    live = training(frame(series("hall", people)))
+    found = use_case("attendance").train(
+        live, TrainConfig(horizon_days=1, candidates=("weekday_profile", "mean")), CONTEXT
+    )
+    assert found.params["folds"] == 3 and found.backtest.observations == 3
+
+
 def test_configuration_is_checked() -> None:
     with pytest.raises(InvalidInput, match="candidate 'arima' is not allowed"):
         ATTENDANCE.train(training(arena()), TrainConfig(candidates=("arima",)), CONTEXT)

@@ -15,6 +15,7 @@ from models.lead_score.rates import BaseRate
 from models.lead_score.spec import USE_CASE
 from models.lead_score.train import CANDIDATES, Labelled, labelled, split
 from models.rounding import sums
+from tests.lead_frames import CONTEXT, leads
 
 
 @pytest.fixture(scope="module")

@@ -17,6 +17,7 @@ from models.pricing.predict import KeepPrice, PriceModel
 from models.pricing.spec import USE_CASE
 from models.pricing.train import elasticities
 from models.rounding import sums
+from tests.pricing_frames import CONTEXT, SCHEMA, START, line, shop
 
 
 @pytest.fixture(scope="module")
