@@ -15,6 +15,7 @@ from integrator.storage.personal import NUMBER
 Batch = tuple[int, bool, list[Mapping[str, Any] | bytes]]
 """First line (from 1, the header not counted), whether types are exact, and the records."""
 
+LONGEST_NUMBER = 100  # longer rows of digits are no quantity, and Python refuses to read some thousand of them
 FORMATS = (".csv", ".parquet", ".ndjson", ".jsonl")
 
 
@@ -81,7 +82,12 @@ def _typed(cell: Any) -> Any:
     if cell in ("true", "True", "false", "False"):
         return cell.lower() == "true"
     digits = cell.lstrip("+-")
-    if NUMBER.match(cell) and "," not in cell and not (digits.startswith("0") and digits[1:2].isdigit()):
+    if (
+        len(cell) <= LONGEST_NUMBER
+        and NUMBER.match(cell)
+        and "," not in cell
+        and not (digits.startswith("0") and digits[1:2].isdigit())
+    ):
         return float(cell) if any(mark in cell for mark in ".eE") else int(cell)
     return cell
 
@@ -97,7 +103,7 @@ def _parquet(path: Path, kind: str, size: int) -> Iterator[Batch]:
             rows = batch.to_pylist()
             yield line, False, [_known(kind, row) for row in rows]
             line += len(rows)
-    except pyarrow.ArrowInvalid as error:
+    except (pyarrow.ArrowInvalid, OSError) as error:  # pyarrow says either of a broken file
         raise InvalidInput(f"{path.name}: not a Parquet file: {error}") from error
 
 

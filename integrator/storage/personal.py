@@ -22,7 +22,7 @@ SUSPICIOUS_NAME = re.compile(
 )
 PHONE = re.compile(r"^\s*(?:\+\d[\d\s().-]{6,18}|\(?\d{2,5}\)?[\s./-]\d{2,5}[\s./-]?\d{2,8})\s*$")
 DATE = re.compile(r"^\d{4}-\d{2}-\d{2}([T ].*)?$|^\d{1,2}[./]\d{1,2}[./]\d{2,4}$")
-NUMBER = re.compile(r"^[+-]?\d+([.,]\d+)?([eE][+-]?\d+)?$")
+NUMBER = re.compile(r"^[+-]?\d+([.,]\d+)?([eE][+-]?\d+)?$", re.ASCII)
 ENOUGH_VALUES = 50
 NEARLY_UNIQUE = 0.9
 FREE_TEXT_LENGTH = 60

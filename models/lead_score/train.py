@@ -106,6 +106,8 @@ def train(training: pl.DataFrame, config: TrainConfig, context: Context) -> Trai
             scores.append(_score(name, model, test_part, probabilities[name]))
     chosen = min(scores, key=lambda score: score.metrics["log_loss"])
     final, dropped, suspects = _final(chosen, data, config, context)
+    if chosen.is_rule:  # it uses no attribute; what the candidates had to leave out is said all the same
+        dropped, suspects = prepared.dropped, prepared.suspects
     return Trained(
         model=final,
         backtest=Backtest(
