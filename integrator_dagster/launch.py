@@ -113,6 +113,8 @@ def _known(instance: DagsterInstance, services: "Services", wanted: Sequence[str
 
     registered = Work().partners(services)
     sync_partners(instance, registered)
+    if wanted is not None and not wanted:  # an empty list would read as everybody further on
+        raise NotFound(f"no partner was named; there are: {', '.join(registered) or 'none'}")
     for name in wanted or []:
         if name not in registered:
             raise NotFound(f"partner {name!r} is not registered; there are: {', '.join(registered) or 'none'}")

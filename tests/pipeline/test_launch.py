@@ -97,6 +97,12 @@ def test_unknown_partners_and_use_cases_name_those_there_are(services: Services,
     assert instance.get_runs() == []
 
 
+def test_an_empty_list_of_partners_is_not_everybody(services: Services, instance: DagsterInstance) -> None:
+    with pytest.raises(NotFound, match="no partner was named"):
+        run_night(instance, services, [])
+    assert not in_flight(instance)
+
+
 def test_nobody_registered_is_said_with_what_to_do(
     services: Services, instance: DagsterInstance, make_database: Callable[[], Any]
 ) -> None:
