@@ -9,11 +9,11 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmarks import landing, loading, night
+from benchmarks import landing, loading, night, push
 from benchmarks.figure import Figure, table
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "benchmarks.md"
-PARTS: tuple[Callable[[Path], list[Figure]], ...] = (loading.measure, landing.measure, night.measure)
+PARTS: tuple[Callable[[Path], list[Figure]], ...] = (loading.measure, landing.measure, push.measure, night.measure)
 
 
 def main() -> int:

@@ -42,9 +42,72 @@ class Settings(BaseSettings):
     allow_loopback_webhooks: bool = Field(
         False, description="Lets webhooks go to loopback over plain HTTP, for the sandbox. Never on in production."
     )
+    allow_private_platforms: bool = Field(
+        False,
+        description="Lets platforms lie in our own network, over plain HTTP too: the sandbox, a pretix beside us.",
+    )
     http_timeout_seconds: float = Field(30.0, gt=0, description="How long one request to a platform may take.")
+    backfill_seconds: float = Field(
+        60.0, ge=0, description="How long backfills of one connection may go on after each of its pulls."
+    )
+    backfill_pages: int = Field(
+        50, ge=0, description="How many pages backfills of one connection may land after a pull."
+    )
+    sync_seconds: float = Field(
+        25.0,
+        gt=0,
+        description="After how many seconds a sync asked for over HTTP answers, and says whether it is complete.",
+    )
     http_retries: int = Field(4, ge=0, le=10, description="How often a transient answer of a platform is tried again.")
     token_minutes: int = Field(10, ge=1, le=60, description="How long an access token lives.")
+    ingest_rate: float = Field(1000.0, gt=0, description="Requests a second of one client to the ways in: records.")
+    score_rate: float = Field(1000.0, gt=0, description="Requests a second of one client for live scores.")
+    read_rate: float = Field(10000.0, gt=0, description="Requests a second of one client for everything else.")
+    partner_rate_factor: float = Field(
+        2.0, ge=1, description="How many times its clients' rate a partner has, all of its clients together."
+    )
+    rate_burst_seconds: float = Field(
+        2.0, gt=0, le=3600, description="How many seconds' worth of requests may come at once."
+    )
+    failed_logins_per_minute: int = Field(
+        30, ge=1, description="How often a minute one client id may fail at `/oauth/token`, from one address."
+    )
+    tls_cert: Path | None = Field(None, description="PEM file: the realtime API then speaks TLS with this certificate.")
+    tls_key: Path | None = Field(None, description="PEM file: the key of `INTEGRATOR_TLS_CERT`.")
+    tls_client_ca: Path | None = Field(
+        None, description="PEM file: who signs client certificates; one registered with a client proves it (mTLS)."
+    )
+    trusted_proxies: str = Field(
+        "", description="Networks, with commas between, whose header with a client certificate is believed."
+    )
+    client_certificate_header: str = Field(
+        "Client-Cert", description="The header of a trusted proxy that holds it: RFC 9440, or PEM percent-encoded."
+    )
+    realtime_host: str = Field("127.0.0.1", description="The address that the realtime API listens at.")
+    push_most_records: int = Field(10_000, ge=1, description="How many records one pushed body may hold.")
+    push_body_mebibytes: float = Field(
+        16.0, gt=0, le=256, description="How large a pushed body may be, as sent and once inflated."
+    )
+    push_body_seconds: float = Field(120.0, gt=0, description="How long a pushed body may take to arrive.")
+    push_bytes_per_second: float = Field(
+        2048.0, gt=0, description="How fast a pushed body must arrive, after its first five seconds."
+    )
+    push_threads: int = Field(
+        4, ge=1, le=8, description="How many pushes land at once in one process; a partner has half of them."
+    )
+    push_held_mebibytes: float = Field(
+        256.0, gt=0, description="How much of pushed bodies one process holds at once; a partner has half of it."
+    )
+    drop_url: str | None = Field(
+        None,
+        description="Where files are dropped, a folder for each partner: `file:///folder` or `s3://bucket/prefix`.",
+    )
+    drop_options: SecretStr | None = Field(
+        None, description="JSON: fsspec's options for `INTEGRATOR_DROP_URL`, such as endpoint and keys of the store."
+    )
+    drop_settle_seconds: float = Field(
+        30.0, ge=0, description="How long a dropped file must not have changed before it is read."
+    )
     dagster_port: int = Field(
         3000, ge=0, le=65535, description="Preferred port of Dagster's page; the next free one is taken."
     )

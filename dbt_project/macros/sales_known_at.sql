@@ -26,6 +26,7 @@
             earlier.partner = {{ version }}.partner
             and earlier.platform = {{ version }}.platform
             and earlier.native_id = {{ native_id }}
+            and earlier.valid_to is not null -- what another one follows is closed; says so for the index
             and (earlier.valid_from, earlier.version_id) < ({{ version }}.valid_from, {{ version }}.version_id)
     )
 {%- endmacro %}

@@ -5,10 +5,10 @@ Reasons never carry a value that could be personal; statuses, currencies and zon
 
 import math
 import re
-from collections.abc import Mapping
-from datetime import datetime
-from decimal import Decimal
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from decimal import Clamped, Context, Decimal, DecimalException, InvalidOperation, Overflow, Rounded, Subnormal
 from functools import lru_cache
+from operator import attrgetter
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -24,7 +24,12 @@ _MISSING = re.compile(r"(?:missing required|contains unknown) field `(?P<name>[^
 EARLIEST, LATEST = 1900, 2200
 MOST_ATTRIBUTES = 500
 LONGEST_TEXT = 10_000
-LARGEST_AMOUNT = Decimal(10) ** 15
+LARGEST_INTEGER = 2**63 - 1
+NOTHING, LARGEST_AMOUNT = Decimal(0), Decimal(10) ** 15
+PIECE_BYTES = 1 << 17
+_NUL = b"\\u0000"
+# Deterministic, so that the same attributes in another order are the same record.
+_ENCODER = msgspec.json.Encoder(order="deterministic")
 
 
 def read_record(kind: str, raw: Mapping[str, Any] | bytes, *, strict: bool = True) -> Record:
@@ -43,9 +48,72 @@ def read_record(kind: str, raw: Mapping[str, Any] | bytes, *, strict: bool = Tru
         raise InvalidInput("a number is out of range") from error
     except UnicodeEncodeError as error:  # half a character where one of a closed set of values is wanted
         raise _first_unstorable(raw if isinstance(raw, Mapping) else {}) from error
-    _common(record)
-    _RULES[kind](record)
+    check(kind, [record])
     return record
+
+
+def read_records(kind: str, raws: Sequence[Any], *, strict: bool = True) -> list[Record]:
+    """Many at once, from JSON-able values; the first refusal is raised without its place."""
+    return _together(kind, lambda: msgspec.convert(raws, type=_LISTS[kind], strict=strict))
+
+
+def read_array(kind: str, body: bytes) -> list[Record]:
+    """Many at once, from a JSON array; the first refusal is raised without its place."""
+    return _together(kind, lambda: msgspec.json.decode(body, type=_LISTS[kind]))
+
+
+def read_ndjson(kind: str, body: bytes) -> list[Record]:
+    """Many at once, from JSON texts on lines; the first refusal is raised without its place."""
+    return _together(
+        kind, lambda: [record for piece in _pieces(body) for record in _DECODERS[kind].decode_lines(piece)]
+    )
+
+
+def _pieces(body: bytes) -> Iterator[memoryview]:
+    """Whole lines, about `PIECE_BYTES` of them: decoding lets no other thread run, and someone may wait for an answer."""
+    view, start = memoryview(body), 0
+    while start < len(body):
+        end = body.find(b"\n", start + PIECE_BYTES) + 1 or len(body)
+        yield view[start:end]
+        start = end
+
+
+def _together(kind: str, read: Callable[[], list[Record]]) -> list[Record]:
+    try:
+        records = read()
+    except (msgspec.DecodeError, UnicodeError, RecursionError, OverflowError) as error:
+        raise InvalidInput(f"not all of it are records: {error}") from error
+    check(kind, records)
+    return records
+
+
+def canonical(records: Sequence[Record]) -> bytes:
+    """One line for each record, the same for equal records: what is hashed, and what shows if a text can be stored.
+
+    Raises `UnicodeEncodeError` for half a character.
+    """
+    return _ENCODER.encode_lines(records)
+
+
+def check(kind: str, records: Sequence[Record]) -> None:
+    """Hold records to the rules types cannot tell; `InvalidInput` for the first that breaks one."""
+    rule, moments_of = _RULES[kind], _MOMENTS_OF[kind]
+    for record in records:
+        if "@" in record.native_id and E_MAIL.search(record.native_id):
+            raise InvalidInput("looks like an e-mail address; allowed: an opaque id", field="native_id")
+        if record.attributes:
+            _attributes(record.attributes)
+        for moment in moments_of(record):
+            if moment is not None and not EARLIEST <= moment.year <= LATEST:
+                raise _moment(record)
+        rule(record)
+    # One encoding finds what cannot be stored; only then is the field looked for.
+    try:
+        storable = _NUL not in canonical(records)
+    except UnicodeEncodeError:
+        storable = False
+    if not storable:
+        raise _unstorable(records)
 
 
 def _shape(message: str) -> InvalidInput:
@@ -58,22 +126,12 @@ def _shape(message: str) -> InvalidInput:
     return InvalidInput(reason, field=field or None)
 
 
-def _common(record: Record) -> None:
-    if "@" in record.native_id and E_MAIL.search(record.native_id):
-        raise InvalidInput("looks like an e-mail address; allowed: an opaque id", field="native_id")
-    if record.attributes:
-        _attributes(record.attributes)
+def _moment(record: Record) -> InvalidInput:
     for name in _MOMENTS[record.kind]:
-        moment: datetime | None = getattr(record, name)
+        moment = getattr(record, name)
         if moment is not None and not EARLIEST <= moment.year <= LATEST:
-            raise InvalidInput(f"year {moment.year}; allowed: {EARLIEST} to {LATEST}", field=name)
-    # One encoding finds what cannot be stored; only then is the field looked for: this runs for every record.
-    try:
-        storable = _NUL not in _ENCODER.encode(record)
-    except UnicodeEncodeError:
-        storable = False
-    if not storable:
-        raise _unstorable(record)
+            break
+    return InvalidInput(f"year {moment.year}; allowed: {EARLIEST} to {LATEST}", field=name)
 
 
 def _attributes(attributes: Mapping[str, Any]) -> None:
@@ -82,34 +140,43 @@ def _attributes(attributes: Mapping[str, Any]) -> None:
     for name, value in attributes.items():
         if isinstance(value, float) and not math.isfinite(value):
             raise InvalidInput("is not a finite number", field=f"attributes.{name}")
+        if isinstance(value, int) and not -LARGEST_INTEGER <= value <= LARGEST_INTEGER:
+            raise InvalidInput(f"is not a whole number up to {LARGEST_INTEGER}", field=f"attributes.{name}")
         if isinstance(value, str) and len(value) > LONGEST_TEXT:
             raise InvalidInput(f"{len(value)} characters; allowed: {LONGEST_TEXT}", field=f"attributes.{name}")
 
 
-def _unstorable(record: Record) -> InvalidInput:
-    texts = {name: getattr(record, name) for name in record.__struct_fields__}
-    texts |= {f"attributes.{name}": value for name, value in record.attributes.items()}
+def _unstorable(records: Sequence[Record]) -> InvalidInput:
+    texts: dict[str, Any] = {}
+    for record in records:
+        texts = {name: getattr(record, name) for name in record.__struct_fields__}
+        texts |= {f"attributes.{name}": value for name, value in record.attributes.items()}
+        if not all(map(_is_storable, texts.values())):
+            break
     return _first_unstorable(texts)
 
 
 def _first_unstorable(texts: Mapping[str, Any]) -> InvalidInput:
     for name, value in texts.items():
-        if isinstance(value, str) and ("\x00" in value or not _encodable(value)):
+        if not _is_storable(value):
             return InvalidInput("holds NUL or half of a character, which cannot be stored", field=name)
     return InvalidInput("holds NUL or half of a character, which cannot be stored")
 
 
-def _encodable(value: str) -> bool:
+def _is_storable(value: Any) -> bool:
+    if not isinstance(value, str):
+        return True
     try:
         value.encode()
     except UnicodeEncodeError:
         return False
-    return True
+    return "\x00" not in value
 
 
-_ENCODER = msgspec.json.Encoder()
-_NUL = b"\\u0000"
+_LISTS: dict[str, Any] = {kind: list[model] for kind, model in KINDS.items()}  # type: ignore[valid-type]
+_DECODERS: dict[str, Any] = {kind: msgspec.json.Decoder(model) for kind, model in KINDS.items()}
 _MOMENTS = {kind: tuple(n for n in model.__struct_fields__ if n.endswith("_at")) for kind, model in KINDS.items()}
+_MOMENTS_OF = {kind: attrgetter(*names) for kind, names in _MOMENTS.items()}
 
 
 def _event(record: Record) -> None:
@@ -132,12 +199,26 @@ def _sale(record: Record) -> None:
         raise InvalidInput(f"{record.currency!r}; allowed: an ISO 4217 code in use", field="currency")
     if record.refunded_quantity > record.quantity:
         raise InvalidInput(f"more than the {record.quantity} sold", field="refunded_quantity")
-    for name in ("unit_price", "list_price", "unit_cost", "refunded_amount"):
-        amount: Decimal | None = getattr(record, name)
-        if amount is not None and not (amount.is_finite() and 0 <= amount < LARGEST_AMOUNT):
+    for amount in _AMOUNTS_OF(record):
+        if amount is not None and not _is_amount(amount):
+            name = next(name for name in _AMOUNTS if getattr(record, name) is amount)
             raise InvalidInput(f"is not an amount from 0 to below {LARGEST_AMOUNT:.0e}", field=name)
-    if record.contact_id and E_MAIL.search(record.contact_id):
+    if record.contact_id and "@" in record.contact_id and E_MAIL.search(record.contact_id):
         raise InvalidInput("looks like an e-mail address; allowed: an opaque id", field="contact_id")
+
+
+# Exact, and short enough for PostgreSQL's numeric: at most 38 digits, none below 10^-57. What would be rounded is refused.
+_MONEY = Context(prec=38, Emin=-20, Emax=14, traps=[Clamped, InvalidOperation, Overflow, Rounded, Subnormal])
+_AMOUNTS = ("unit_price", "list_price", "unit_cost", "refunded_amount")
+_AMOUNTS_OF = attrgetter(*_AMOUNTS)
+
+
+def _is_amount(amount: Decimal) -> bool:
+    try:
+        _MONEY.plus(amount)
+        return NOTHING <= amount < LARGEST_AMOUNT
+    except DecimalException:
+        return False
 
 
 _RULES = {"event": _event, "contact": _contact, "sale": _sale}

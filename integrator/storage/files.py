@@ -1,10 +1,9 @@
 """Reading canonical records from CSV, Parquet and NDJSON, in batches, without holding the file in memory."""
 
 import csv
-from collections.abc import Iterator, Mapping
-from itertools import islice
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, AnyStr, TypeVar
 
 import msgspec
 
@@ -12,9 +11,15 @@ from integrator.contracts.errors import InvalidInput, invalid
 from integrator.contracts.records import KINDS, Consent, Venue
 from integrator.storage.personal import NUMBER
 
+R = TypeVar("R")
 Batch = tuple[int, bool, list[Mapping[str, Any] | bytes]]
 """First line (from 1, the header not counted), whether types are exact, and the records."""
 
+Rows = tuple[list[int], list[Mapping[str, Any] | bytes]]
+"""The lines of a batch (from 1, the header not counted) and what stands there, under the file's own names."""
+
+LONGEST_LINE = 2**22  # characters; what is longer is no line, and would fill the memory
+FULLEST_BATCH = 2**25
 LONGEST_NUMBER = 100  # longer rows of digits are no quantity, and Python refuses to read some thousand of them
 FORMATS = (".csv", ".parquet", ".ndjson", ".jsonl")
 
@@ -31,19 +36,69 @@ def batches(path: Path, kind: str, size: int) -> Iterator[Batch]:
     raise invalid("file", path.name, FORMATS)
 
 
+def rows(path: Path, size: int) -> Iterator[Rows]:
+    """The file's rows as they stand there, for a mapping to read: cells are text in CSV, empty ones are absent."""
+    ending = path.suffix.lower()
+    if ending == ".csv":
+        for line, header, found in _cells(path, size):
+            yield list(range(line, line + len(found))), [_flat(header, row) for row in found]
+    elif ending == ".parquet":
+        for line, table in _tables(path, size):
+            yield list(range(line, line + len(table))), list(table)
+    elif ending in (".ndjson", ".jsonl"):
+        for numbered in _numbered(path, size):
+            yield [number for number, _ in numbered], [_decoded(row) for _, row in numbered]
+    else:
+        raise invalid("file", path.name, FORMATS)
+
+
 def _csv(path: Path, kind: str, size: int) -> Iterator[Batch]:
+    for line, header, found in _cells(path, size):
+        yield line, False, [_nested(kind, header, row) for row in found]
+
+
+def _cells(path: Path, size: int) -> Iterator[tuple[int, list[str], list[list[str]]]]:
+    """First line, header and rows of each batch."""
     with path.open(newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
-        reader = csv.reader(file)
+        reader = csv.reader(_lines(file, path.name))
         try:
             header = [name.strip() for name in next(reader, [])]
             if len(set(header)) != len(header) or not any(header):
                 raise InvalidInput(f"{path.name}: the header must name each column once; it is {header}")
             line = 1
-            while rows := list(islice(reader, size)):
-                yield line, False, [_nested(kind, header, row) for row in rows]
-                line += len(rows)
+            for found in _filled(reader, size, lambda row: sum(map(len, row))):
+                yield line, header, found
+                line += len(found)
         except csv.Error as error:
             raise InvalidInput(f"{path.name}: not a CSV file: {error}") from error
+
+
+def _lines(file: IO[AnyStr], name: str) -> Iterator[AnyStr]:
+    while line := file.readline(LONGEST_LINE):
+        if len(line) == LONGEST_LINE:
+            raise InvalidInput(f"{name}: a line is longer than {LONGEST_LINE} characters")
+        yield line
+
+
+def _filled(found: Iterable[R], size: int, weigh: Callable[[R], int]) -> Iterator[list[R]]:
+    """Batches of `size`, fewer where they are heavy: memory is bounded by what rows weigh and not by their number."""
+    batch: list[R] = []
+    weight = 0
+    for one in found:
+        batch.append(one)
+        weight += weigh(one)
+        if len(batch) == size or weight > FULLEST_BATCH:
+            yield batch
+            batch, weight = [], 0
+    if batch:
+        yield batch
+
+
+def _flat(header: list[str], row: list[str]) -> dict[str, Any]:
+    found: dict[str, Any] = {name: cell for name, cell in zip(header, row, strict=False) if cell != ""}
+    if len(row) > len(header):
+        found["(cells beyond the header)"] = len(row) - len(header)
+    return found
 
 
 def _nested(kind: str, header: list[str], row: list[str]) -> dict[str, Any]:
@@ -93,6 +148,11 @@ def _typed(cell: Any) -> Any:
 
 
 def _parquet(path: Path, kind: str, size: int) -> Iterator[Batch]:
+    for line, table in _tables(path, size):
+        yield line, False, [_known(kind, row) for row in table]
+
+
+def _tables(path: Path, size: int) -> Iterator[tuple[int, list[dict[str, Any]]]]:
     import pyarrow
     import pyarrow.parquet
 
@@ -100,10 +160,10 @@ def _parquet(path: Path, kind: str, size: int) -> Iterator[Batch]:
         file = pyarrow.parquet.ParquetFile(path)
         line = 1
         for batch in file.iter_batches(batch_size=size):
-            rows = batch.to_pylist()
-            yield line, False, [_known(kind, row) for row in rows]
-            line += len(rows)
-    except (pyarrow.ArrowInvalid, OSError) as error:  # pyarrow says either of a broken file
+            found = batch.to_pylist()
+            yield line, found
+            line += len(found)
+    except (pyarrow.ArrowException, OSError) as error:  # pyarrow says either of a broken file
         raise InvalidInput(f"{path.name}: not a Parquet file: {error}") from error
 
 
@@ -120,13 +180,16 @@ def _known(kind: str, row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _ndjson(path: Path, size: int) -> Iterator[Batch]:
+    for numbered in _numbered(path, size):
+        for first, run in _runs(numbered):
+            yield first, True, [_decoded(row) for row in run]
+
+
+def _numbered(path: Path, size: int) -> Iterator[list[tuple[int, bytes]]]:
+    """Lines with their numbers, empty ones left out."""
     with path.open("rb") as file:
-        line = 1
-        while rows := list(islice(file, size)):
-            numbered = [(number, row) for number, row in enumerate(rows, start=line) if row.strip()]
-            for first, run in _runs(numbered):
-                yield first, True, [_decoded(row) for row in run]
-            line += len(rows)
+        found = ((number, row) for number, row in enumerate(_lines(file, path.name), start=1) if row.strip())
+        yield from _filled(found, size, lambda one: len(one[1]))
 
 
 def _runs(numbered: list[tuple[int, bytes]]) -> Iterator[tuple[int, list[bytes]]]:

@@ -27,7 +27,7 @@ def read_features(database: Database, relation: str, partner: str) -> pl.DataFra
     COPY to CSV, read in parallel by polars: about a million rows a second.
     """
     with database.batch() as connection:
-        columns = _columns(connection, relation)
+        columns = columns_of(connection, relation)
         data = _copy_out(connection, relation, columns, partner)
     frame = pl.read_csv(data, schema={name: _wire(kind) for name, kind in columns.items()})
     return frame.select(_typed(name, kind) for name, kind in columns.items())
@@ -59,7 +59,8 @@ def _split(relation: str) -> tuple[str, str]:
     return (schema, name) if dot else ("features", name)
 
 
-def _columns(connection: Connection, relation: str) -> dict[str, str]:
+def columns_of(connection: Connection, relation: str) -> dict[str, str]:
+    """A relation's columns and their types, in order; `NotFound` when there is no such relation."""
     schema, name = _split(relation)
     rows = connection.execute(
         text("""select a.attname, t.typname from pg_attribute a

@@ -4,29 +4,29 @@ Records, the vault's share of them, what is quarantined and the connection's cur
 batch: a crash resumes at the batch, with nothing lost and nothing twice.
 """
 
-import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import repeat
+from operator import attrgetter
 from typing import Any
 
-import msgspec
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 
-from integrator.contracts.errors import InvalidInput, invalid
-from integrator.contracts.records import KINDS, Contact, LandingResult, Record, RecordError
-from integrator.contracts.validation import read_record
+from integrator.contracts.errors import invalid
+from integrator.contracts.records import KINDS, Contact, LandingResult, Record
 from integrator.storage import quarantine
 from integrator.storage.connections import move_cursor
-from integrator.storage.crypto import encrypt, keyed_hash
 from integrator.storage.database import Database
-from integrator.storage.landing_merge import copy, kind_values, lock, merge
-from integrator.storage.partners import DataKey, data_key
-from integrator.storage.personal import AttributeGuard, Split, identity_hash, split
-from integrator.storage.quarantine import storable
+from integrator.storage.landing_merge import Merged, lock, merge, stage, staging, unstage
+from integrator.storage.landing_personal import Batch, policies, remember, to_vault, without_erased
+from integrator.storage.landing_reading import Payload, Reading, read_payloads
+from integrator.storage.landing_rows import csv, hashes
+from integrator.storage.partners import data_key
+from integrator.storage.personal import WHOLE, AttributeGuard, Split, split
 
-Payload = Mapping[str, Any] | bytes
-ERASED = "was erased at the person's request and is not taken in again"
+Within = Callable[[Connection, LandingResult], None]
+_ATTRIBUTES = attrgetter("attributes")
 
 
 @dataclass(frozen=True)
@@ -36,20 +36,6 @@ class CursorUpdate:
     connection_id: str
     kind: str
     value: Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class _Batch:
-    """What one call works on."""
-
-    connection: Connection
-    partner: str
-    platform: str
-    kind: str
-    now: datetime
-    key: DataKey
-    identity_key: bytes
-    hash_key: bytes
 
 
 def write(
@@ -70,159 +56,72 @@ def write(
     `payloads` are records as JSON-able dicts or JSON bytes; `strict=False` reads numbers from text. Lines in the
     result's errors count from `first_line`. Good records of a batch land whatever becomes of the others.
     """
+    known(kind)
+    reading = read_payloads(kind, payloads, strict=strict, first_line=first_line)
+    within: Within | None = None
+    if cursor is not None:
+
+        def within(connection: Connection, _: LandingResult) -> None:
+            move_cursor(connection, partner, cursor.connection_id, cursor.kind, cursor.value, now)
+
+    return land(database, partner, platform, reading, now=now, allowed_attributes=allowed_attributes, within=within)
+
+
+def known(kind: str) -> None:
+    """Refuse what is no kind of record; `InvalidInput` names those there are."""
     if kind not in KINDS:
         raise invalid("kind", kind, KINDS)
-    raws = list(payloads)
-    records, errors = _read(kind, raws, strict, first_line)
-    with database.partner(partner) as connection:
-        # Before what was decided about attributes is read: else a writer at once could land what is just being taken
-        # out, or wait for this one while this one waits for it.
-        lock(connection, partner, platform, kind)
-        master = database.master
-        batch = _Batch(
+
+
+def land(
+    database: Database,
+    partner: str,
+    platform: str,
+    reading: Reading,
+    *,
+    now: datetime,
+    allowed_attributes: Iterable[str] = (),
+    within: Within | None = None,
+) -> LandingResult:
+    """Land what was read, in one transaction; `within` has its last word before the commit.
+
+    What needs no decision about attributes is made ready and copied over before the lock is taken, so that of two
+    batches at once one is read while the other is merged.
+    """
+    kind, records, master = reading.kind, reading.records, database.master
+    digests = hashes(master.derive(f"landing:{partner}"), records)
+    distinct = len({record.native_id for record in records}) == len(records)
+    with database.partner(partner) as connection, staging(connection):
+        batch = Batch(
             connection, partner, platform, kind, now, data_key(connection, master, partner),
-            master.derive(f"identity:{partner}"), master.derive(f"landing:{partner}"),
+            master.derive(f"identity:{partner}"),
         )  # fmt: skip
-        guard = AttributeGuard(frozenset(allowed_attributes), _policies(batch))
-        guard.learn(record for _, record in records)
-        _remember(batch, guard)
-        parts = [(line, record, split(record, guard, batch.identity_key)) for line, record in records]
-        parts, erased = _without_erased(batch, parts)
-        merged = merge(connection, partner, platform, kind, _rows(batch, parts), now)
-        _to_vault(batch, parts)
-        quarantine.add(
-            connection, batch.key, partner, platform, kind, [(raws[e.line - first_line], e) for e in errors], now
-        )
-        if cursor is not None:
-            move_cursor(connection, partner, cursor.connection_id, cursor.kind, cursor.value, now)
-    rejected = sorted([*errors, *erased], key=lambda error: error.line)
-    return LandingResult(merged.inserted, merged.incoming - merged.inserted, len(rejected), rejected)
+        parts = list(zip(reading.lines, records, digests, _splits(batch, records, allowed_attributes), strict=True))
+        if parts:
+            stage(connection, kind, csv(kind, parts))
+            lock(connection, partner, platform, kind)
+        kept, erased = without_erased(batch, parts)
+        if erased:
+            unstage(connection, kind, [error.line for error in erased])
+        merged = Merged(0, 0)
+        if kept:
+            merged = merge(connection, partner, platform, kind, now, count=len(kept), distinct=distinct)
+        to_vault(batch, kept)
+        quarantine.add(connection, batch.key, partner, platform, kind, reading.rejected, now, strict=reading.strict)
+        rejected = sorted([*(error for _, error in reading.rejected), *erased], key=lambda error: error.line)
+        result = LandingResult(merged.inserted, merged.incoming - merged.inserted, len(rejected), rejected)
+        if within is not None:
+            within(connection, result)
+    return result
 
 
-def _read(
-    kind: str, raws: list[Payload], strict: bool, first_line: int
-) -> tuple[list[tuple[int, Record]], list[RecordError]]:
-    records: list[tuple[int, Record]] = []
-    errors: list[RecordError] = []
-    for line, raw in enumerate(raws, start=first_line):
-        try:
-            records.append((line, read_record(kind, raw, strict=strict)))
-        except InvalidInput as error:
-            field, shown, reason = error.field, _shown(raw, error.field), str(error)
-            errors.append(RecordError(line, storable(field), storable(shown), storable(reason) or "not allowed"))
-    return records, errors
-
-
-def _shown(raw: Payload, field: str | None) -> str | None:
-    """The value at fault, for the sender's eyes; never a personal one."""
-    if (
-        field is None
-        or isinstance(raw, bytes)
-        or field in Contact.PERSONAL
-        or field.startswith(("attributes", "native_id"))
-    ):
-        return None
-    value: Any = raw
-    for part in field.split("."):
-        value = value.get(part) if isinstance(value, Mapping) else None
-    return None if value is None else str(value)[:100]
-
-
-def _rows(batch: _Batch, parts: list[tuple[int, Record, Split]]) -> Iterable[tuple[Any, ...]]:
-    encoder = msgspec.json.Encoder(order="deterministic")
-    for line, record, part in parts:
-        yield (
-            line, record.native_id, keyed_hash(batch.hash_key, encoder.encode(record)), record.updated_at,
-            record.deleted_at, record.updated_at or batch.now, json.dumps(part.attributes, ensure_ascii=False),
-            *kind_values(record, part.email_hash, part.phone_hash),
-        )  # fmt: skip
-
-
-def _to_vault(batch: _Batch, parts: list[tuple[int, Record, Split]]) -> None:
-    """Keep the newest personal fields of each record, encrypted with the partner's data key."""
-    newest: dict[str, tuple[datetime, dict[str, Any]]] = {}
-    for _, record, part in parts:
-        moment = record.updated_at or batch.now
-        if part.personal and (record.native_id not in newest or newest[record.native_id][0] <= moment):
-            newest[record.native_id] = (moment, part.personal)
-    if not newest:
-        return
-    batch.connection.exec_driver_sql(
-        "create temporary table sealed (native_id text, ciphertext bytea, updated_at timestamptz) on commit drop"
-    )
-    purpose = vault_purpose(batch.partner, batch.kind)
-    rows = (
-        (native_id, encrypt(batch.key.raw, json.dumps(personal, ensure_ascii=False).encode(), purpose), moment)
-        for native_id, (moment, personal) in newest.items()
-    )
-    copy(batch.connection, "sealed", (("native_id", ""), ("ciphertext", ""), ("updated_at", "")), rows)
-    batch.connection.execute(
-        text("""insert into vault.personal (partner, platform, kind, native_id, key_id, ciphertext, updated_at)
-          select :partner, :platform, :kind, native_id, :key_id, ciphertext, updated_at from sealed
-          on conflict (partner, platform, kind, native_id) do update set key_id = excluded.key_id,
-            ciphertext = excluded.ciphertext, updated_at = excluded.updated_at
-          where vault.personal.updated_at <= excluded.updated_at"""),
-        {"partner": batch.partner, "platform": batch.platform, "kind": batch.kind, "key_id": batch.key.key_id},
-    )
-    batch.connection.exec_driver_sql("drop table sealed")
-
-
-def vault_purpose(partner: str, kind: str) -> str:
-    """What a vault ciphertext is bound to."""
-    return f"vault:{partner}:{kind}"
-
-
-def _policies(batch: _Batch) -> dict[str, str]:
-    rows = batch.connection.execute(
-        text("""select attribute, decision from landing.attribute_policy
-        where partner = :partner and platform = :platform and kind = :kind"""),
-        {"partner": batch.partner, "platform": batch.platform, "kind": batch.kind},
-    )
-    return {row.attribute: row.decision for row in rows}
-
-
-def _remember(batch: _Batch, guard: AttributeGuard) -> None:
-    """Store new decisions; an attribute found personal only now is taken out of the versions that landed before."""
-    scope = {"partner": batch.partner, "platform": batch.platform, "kind": batch.kind}
-    for attribute, (decision, reason) in guard.found.items():
-        facts = {**scope, "attribute": attribute, "decision": decision, "reason": reason, "now": batch.now}
-        batch.connection.execute(
-            text("""insert into landing.attribute_policy values
-              (:partner, :platform, :kind, :attribute, :decision, :reason, :now)
-              on conflict (partner, platform, kind, attribute) do update set decision = excluded.decision,
-                reason = excluded.reason, decided_at = excluded.decided_at"""),
-            facts,
-        )
-        if decision == "vault":
-            batch.connection.execute(text(_SCRUB.format(kind=batch.kind)), facts)
-
-
-_SCRUB = """
-with scrubbed as (
-  update landing.{kind} set attributes = attributes - :attribute
-  where partner = :partner and platform = :platform and jsonb_exists(attributes, :attribute)
-  returning native_id
-)
-insert into ops.touched_log (partner, platform, kind, native_id, reason, at)
-select distinct :partner, :platform, :kind, native_id, 'attribute to vault', :now from scrubbed
-"""
-
-
-def _without_erased(
-    batch: _Batch, parts: list[tuple[int, Record, Split]]
-) -> tuple[list[tuple[int, Record, Split]], list[RecordError]]:
-    rows = batch.connection.execute(
-        text("select identity_hash from integrator.tombstone where partner = :partner"), {"partner": batch.partner}
-    )
-    tombs = {bytes(row.identity_hash) for row in rows}
-    if not tombs:
-        return parts, []
-    kept: list[tuple[int, Record, Split]] = []
-    errors: list[RecordError] = []
-    for line, record, part in parts:
-        own = identity_hash(batch.identity_key, "native", f"{batch.kind}/{batch.platform}/{record.native_id}")
-        if tombs & {own, part.email_hash, part.phone_hash}:
-            errors.append(RecordError(line, "native_id", None, ERASED))
-        else:
-            kept.append((line, record, part))
-    return kept, errors
+def _splits(batch: Batch, records: Sequence[Record], allowed: Iterable[str]) -> Iterable[Split]:
+    if batch.kind != Contact.kind and not any(map(_ATTRIBUTES, records)):
+        return repeat(WHOLE, len(records))
+    # Before what was decided about attributes is read: else a writer at once could land what is just being taken
+    # out, or wait for this one while this one waits for it.
+    lock(batch.connection, batch.partner, batch.platform, batch.kind)
+    guard = AttributeGuard(frozenset(allowed), policies(batch))
+    guard.learn(records)
+    remember(batch, guard)
+    return [split(record, guard, batch.identity_key) for record in records]

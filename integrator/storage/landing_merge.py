@@ -1,57 +1,24 @@
-"""The SQL of landing: COPY into a staging table and one merge, so that 5,000 records are three statements.
+"""The SQL of landing: COPY into a staging table, then one insert where all is new, more only where it is not.
 
-COPY straight into a table with row-level security is refused by PostgreSQL, hence the staging table.
+COPY straight into a table with row-level security is refused by PostgreSQL, hence the staging table. It stays with the
+session and empties at the end of each transaction, so that a batch pays for no new table and its plans are kept.
+
+Each incoming row looks up its key by itself (a subquery with `limit`, which the planner does not turn into a join):
+plans are made while a table is empty and used when it has a million rows.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, TextClause, text
 
-from integrator.contracts.records import Contact, Event, Record, Sale
+from integrator.storage.landing_rows import landed, staged
 
-COMMON = (
-    ("ordinal", "integer"), ("native_id", "text"), ("record_hash", "bytea"), ("updated_at", "timestamptz"),
-    ("deleted_at", "timestamptz"), ("valid_from", "timestamptz"), ("attributes", "jsonb"),
-)  # fmt: skip
-
-COLUMNS: dict[str, tuple[tuple[str, str], ...]] = {
-    "event": (
-        ("name", "text"), ("starts_at", "timestamptz"), ("ends_at", "timestamptz"), ("timezone", "text"),
-        ("status", "text"), ("venue_name", "text"), ("venue_city", "text"), ("venue_region", "text"),
-        ("venue_country", "text"), ("venue_capacity", "integer"), ("category", "text"), ("series_id", "text"),
-        ("on_sale_at", "timestamptz"), ("capacity", "integer"), ("attendance", "integer"),
-    ),
-    "contact": (
-        ("created_at", "timestamptz"), ("stage", "text"), ("converted_at", "timestamptz"), ("lost_at", "timestamptz"),
-        ("source", "text"), ("consent_processing", "text"), ("consent_pooling", "text"), ("country", "text"),
-        ("email_hash", "bytea"), ("phone_hash", "bytea"),
-    ),
-    "sale": (
-        ("event_id", "text"), ("contact_id", "text"), ("product", "text"), ("tier", "text"),
-        ("sold_at", "timestamptz"), ("quantity", "integer"), ("unit_price", "numeric"), ("list_price", "numeric"),
-        ("unit_cost", "numeric"), ("currency", "text"), ("status", "text"), ("refunded_quantity", "integer"),
-        ("refunded_amount", "numeric"), ("channel", "text"),
-    ),
-}  # fmt: skip
-
-
-def kind_values(record: Record, email_hash: bytes | None, phone_hash: bytes | None) -> tuple[Any, ...]:
-    """A record's own columns, in the order of `COLUMNS`."""
-    if isinstance(record, Sale):
-        r = record
-        return (r.event_id, r.contact_id, r.product, r.tier, r.sold_at, r.quantity, r.unit_price, r.list_price,
-                r.unit_cost, r.currency, r.status, r.refunded_quantity, r.refunded_amount, r.channel)  # fmt: skip
-    if isinstance(record, Contact):
-        c = record
-        return (c.created_at, c.stage, c.converted_at, c.lost_at, c.source, c.consent.processing, c.consent.pooling,
-                c.country, email_hash, phone_hash)  # fmt: skip
-    assert isinstance(record, Event)
-    e, v = record, record.venue
-    return (e.name, e.starts_at, e.ends_at, e.timezone, e.status, v.name, v.city, v.region, v.country, v.capacity,
-            e.category, e.series_id, e.on_sale_at, e.capacity, e.attendance)  # fmt: skip
+_READY = "integrator.staging"
 
 
 @dataclass(frozen=True)
@@ -64,41 +31,69 @@ class Merged:
 
 def lock(connection: Connection, partner: str, platform: str, kind: str) -> None:
     """One writer of these records at a time, until the transaction ends."""
-    connection.execute(
-        text("select pg_advisory_xact_lock(hashtextextended(:scope, 0))"), {"scope": f"{partner}/{platform}/{kind}"}
-    )
+    connection.execute(_LOCK, {"scope": f"{partner}/{platform}/{kind}"})
+
+
+def stage(connection: Connection, kind: str, lines: bytes) -> None:
+    """COPY a batch beside landing, inside `staging`; needs no lock."""
+    columns = staged(kind)
+    if kind not in connection.info.setdefault(_READY, set()):
+        definition = ", ".join(f"{name} {kind_}" for name, kind_ in columns)
+        connection.exec_driver_sql(
+            f"create temporary table if not exists incoming_{kind} ({definition}) on commit delete rows"
+        )
+        connection.info[_READY].add(kind)
+    names = ", ".join(name for name, _ in columns)
+    driver: Any = connection.connection.driver_connection
+    how = "from stdin (format csv, null 'null', escape '\\')"
+    with driver.cursor() as cursor, cursor.copy(f"copy incoming_{kind} ({names}) {how}") as pipe:
+        pipe.write(lines)
+
+
+@contextmanager
+def staging(connection: Connection) -> Iterator[None]:
+    """Around whatever stages: a transaction taken back takes back the session's staging table too."""
+    known = connection.info
+    try:
+        yield
+    except BaseException:
+        known.pop(_READY, None)
+        raise
+
+
+def unstage(connection: Connection, kind: str, lines: Sequence[int]) -> None:
+    """Take staged rows back out."""
+    connection.execute(text(f"delete from incoming_{kind} where ordinal = any(:lines)"), {"lines": list(lines)})
 
 
 def merge(
-    connection: Connection, partner: str, platform: str, kind: str, rows: Iterable[Sequence[Any]], arrived_at: datetime
+    connection: Connection, partner: str, platform: str, kind: str, arrived_at: datetime, *, count: int, distinct: bool
 ) -> Merged:
-    """Land rows as versions.
+    """Land the `count` staged rows as versions, under `lock`; `distinct` says that no key is among them twice.
 
     Within a key, versions stand in the order of `valid_from`, then arrival; an incoming one that equals its
     predecessor is unchanged and dropped; each version ends where the next begins. So A → B → A is three versions,
     a resend is none, and a late arrival becomes history.
     """
-    columns = (*COMMON, *COLUMNS[kind])
-    names = [name for name, _ in columns]
-    lock(connection, partner, platform, kind)
-    definition = ", ".join(f"{name} {kind_}" for name, kind_ in columns)
-    connection.exec_driver_sql(f"create temporary table incoming ({definition}) on commit drop")
-    count = copy(connection, "incoming", columns, rows)
-    connection.exec_driver_sql("analyze incoming")
     scope = {"partner": partner, "platform": platform, "arrived_at": arrived_at}
-    connection.execute(text(_CHAIN.format(kind=kind)), scope)
-    connection.execute(text(_CLOSE.format(kind=kind)), scope)
-    kept = ", ".join(name for name in names if name != "ordinal")
-    inserted = connection.execute(
-        text(
-            f"""insert into landing.{kind} (partner, platform, arrived_at, valid_to, {kept})
-            select :partner, :platform, :arrived_at, merged.valid_to, {", ".join(f"incoming.{n}" for n in kept.split(", "))}
-            from incoming join merged using (ordinal) order by ordinal"""
-        ),
-        scope,
-    ).rowcount
-    connection.exec_driver_sql("drop table incoming, merged")
+    inserted = connection.execute(_sql(_INSERT_NEW, kind), scope).rowcount if distinct else 0
+    if inserted < count and distinct and connection.execute(_sql(_CLOSE_OLDER, kind), scope).rowcount:
+        inserted += connection.execute(_sql(_INSERT_NEW, kind), scope).rowcount
+    if inserted < count and (not distinct or connection.execute(_sql(_ANY_LATE, kind), scope).scalar_one()):
+        inserted += _chain(connection, kind, scope)
     return Merged(inserted, count)
+
+
+def _chain(connection: Connection, kind: str, scope: dict[str, Any]) -> int:
+    """The whole rule, for late arrivals and for keys that come twice; what has landed already counts as unchanged."""
+    connection.execute(_sql(_CHAIN, kind), scope)
+    connection.execute(_sql(_CLOSE, kind), scope)
+    connection.execute(
+        text("select set_config('enable_hashjoin', 'on', true)")
+    )  # staged with merged, both without index
+    inserted = connection.execute(_sql(_INSERT_CHAINED, kind), scope).rowcount
+    connection.exec_driver_sql("drop table merged")
+    return inserted
 
 
 def copy(connection: Connection, table: str, columns: Sequence[tuple[str, str]], rows: Iterable[Sequence[Any]]) -> int:
@@ -115,21 +110,79 @@ def copy(connection: Connection, table: str, columns: Sequence[tuple[str, str]],
     return count
 
 
+@cache
+def _sql(template: str, kind: str) -> TextClause:
+    columns = landed(kind)
+    names, values = ", ".join(columns), ", ".join(columns.values())
+    return text(
+        template.format(kind=kind, names=names, values=values, begins=_BEGINS, current=_CURRENT.format(kind=kind))
+    )
+
+
+# Whatever reads all of a landing table suits no batch.
+_LOCK = text("""
+select pg_advisory_xact_lock(hashtextextended(:scope, 0)), set_config('enable_seqscan', 'off', true),
+  set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true)
+""")
+
+_BEGINS = "coalesce(incoming.updated_at, :arrived_at)"
+
+_CURRENT = """
+  select version.ctid, version.record_hash, version.valid_from from landing.{kind} as version
+  where version.partner = :partner and version.platform = :platform and version.native_id = incoming.native_id
+    and version.valid_to is null limit 1
+"""
+
+_INSERT_NEW = """
+insert into landing.{kind} (partner, platform, arrived_at, valid_from, {names})
+select :partner, :platform, :arrived_at, {begins}, {values}
+from incoming_{kind} as incoming
+where (select true from ({current}) as current) is null
+"""
+
+_CLOSE_OLDER = """
+update landing.{kind} as version set valid_to = older.ends_at
+from (
+  select current.ctid as place, {begins} as ends_at
+  from incoming_{kind} as incoming cross join lateral ({current}) as current
+  where current.valid_from <= {begins} and current.record_hash <> decode(incoming.record_hash, 'base64')
+) as older
+where version.ctid = older.place and version.partner = :partner
+"""
+
+_ANY_LATE = """
+select exists (
+  select from incoming_{kind} as incoming cross join lateral ({current}) as current
+  where current.valid_from > {begins}
+)
+"""
+
+# Current and past versions are read apart because each has an index of its own.
 _CHAIN = """
 create temporary table merged on commit drop as
-with chain as (
-  select native_id, record_hash, valid_from, version_id, null::integer as ordinal
-  from landing.{kind}
-  where partner = :partner and platform = :platform and native_id in (select native_id from incoming)
+with keys as (select distinct native_id from incoming_{kind}),
+landed as (
+  select keys.native_id, version.* from keys cross join lateral (
+    select ctid as place, record_hash, valid_from, version_id from landing.{kind} as version
+    where version.partner = :partner and version.platform = :platform and version.native_id = keys.native_id
+      and version.valid_to is null offset 0) as version
   union all
-  select native_id, record_hash, valid_from, null, ordinal from incoming
+  select keys.native_id, version.* from keys cross join lateral (
+    select ctid as place, record_hash, valid_from, version_id from landing.{kind} as version
+    where version.partner = :partner and version.platform = :platform and version.native_id = keys.native_id
+      and version.valid_to is not null offset 0) as version
+),
+chain as (
+  select native_id, record_hash, valid_from, version_id, null::integer as ordinal, place from landed
+  union all
+  select native_id, decode(record_hash, 'base64'), {begins}, null, ordinal, null from incoming_{kind} as incoming
 ),
 linked as (
   select *, lag(record_hash) over (
     partition by native_id order by valid_from, ordinal nulls first, version_id) as previous_hash
   from chain
 )
-select native_id, version_id, ordinal, lead(valid_from) over (
+select place, ordinal, lead(valid_from) over (
     partition by native_id order by valid_from, ordinal nulls first, version_id) as valid_to
 from linked
 where ordinal is null or previous_hash is distinct from record_hash
@@ -138,6 +191,13 @@ where ordinal is null or previous_hash is distinct from record_hash
 _CLOSE = """
 update landing.{kind} as version set valid_to = merged.valid_to
 from merged
-where version.partner = :partner and version.platform = :platform and version.native_id = merged.native_id
-  and version.version_id = merged.version_id and version.valid_to is distinct from merged.valid_to
+where version.ctid = merged.place and version.partner = :partner and version.valid_to is distinct from merged.valid_to
+"""
+
+_INSERT_CHAINED = """
+insert into landing.{kind} (partner, platform, arrived_at, valid_from, valid_to, {names})
+select :partner, :platform, :arrived_at, {begins}, merged.valid_to, {values}
+from (select ordinal, valid_to from merged where ordinal is not null) as merged
+join incoming_{kind} as incoming on incoming.ordinal = merged.ordinal
+order by incoming.ordinal
 """

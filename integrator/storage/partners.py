@@ -96,8 +96,10 @@ def add_data_key(connection: Connection, master: MasterKey, partner: str, now: d
     """A fresh key, wrapped by the master key; it becomes the current one."""
     key = DataKey(f"dk_{secrets.token_hex(8)}", secrets.token_bytes(KEY_BYTES))
     connection.execute(
+        # Later than those there are, also by a clock that stands still: the latest is the current one.
         text("""insert into integrator.data_key (partner, key_id, wrapped, created_at)
-        values (:partner, :key_id, :wrapped, :now)"""),
+        select :partner, :key_id, :wrapped, greatest(cast(:now as timestamptz),
+          max(created_at) + interval '1 microsecond') from integrator.data_key where partner = :partner"""),
         {"partner": partner, "key_id": key.key_id, "wrapped": master.wrap(key.raw, _purpose(partner)), "now": now},
     )
     return key

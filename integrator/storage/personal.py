@@ -91,6 +91,10 @@ class Split:
     phone_hash: bytes | None = None
 
 
+WHOLE = Split({}, {})
+"""Of a record from which nothing is split off."""
+
+
 def split(record: Record, guard: AttributeGuard, identity_key: bytes) -> Split:
     """Take the personal fields off; e-mail and phone leave keyed hashes of their normal form behind."""
     personal: dict[str, Any] = {}

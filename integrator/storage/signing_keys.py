@@ -18,7 +18,8 @@ class StoredKey:
     kid: str
     wrapped: bytes
     public_jwk: Mapping[str, Any]
-    retired_at: datetime | None
+    retired_at: datetime | None = None
+    created_at: datetime | None = None
 
 
 def lock(connection: Connection) -> None:
@@ -29,11 +30,11 @@ def lock(connection: Connection) -> None:
 def usable(connection: Connection, retired_after: datetime) -> list[StoredKey]:
     """Keys in force, and those retired so lately that a token may still carry them; newest first."""
     rows = connection.execute(
-        text("""select kid, wrapped, public_jwk, retired_at from integrator.signing_key
+        text("""select kid, wrapped, public_jwk, retired_at, created_at from integrator.signing_key
         where retired_at is null or retired_at > :after order by created_at desc, kid"""),
         {"after": retired_after},
     )
-    return [StoredKey(row.kid, bytes(row.wrapped), row.public_jwk, row.retired_at) for row in rows]
+    return [StoredKey(row.kid, bytes(row.wrapped), row.public_jwk, row.retired_at, row.created_at) for row in rows]
 
 
 def add(connection: Connection, key: StoredKey, now: datetime) -> None:

@@ -12,7 +12,8 @@ from integrator.storage import connections, landing, quarantine
 from integrator.storage.connections import PlatformConnection
 from integrator.storage.crypto import decrypt
 from integrator.storage.database import Database
-from integrator.storage.landing import CursorUpdate, vault_purpose
+from integrator.storage.landing import CursorUpdate
+from integrator.storage.landing_personal import vault_purpose
 from integrator.storage.partners import Partner, data_key, register
 from integrator.storage.personal import identity_hash
 

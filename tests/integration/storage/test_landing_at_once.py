@@ -166,7 +166,7 @@ def test_two_that_find_personal_attributes_at_once_both_land(database: Database)
     assert left == 0
 
 
-@pytest.mark.parametrize("moment", ["merge", "_to_vault", "move_cursor"])
+@pytest.mark.parametrize("moment", ["merge", "to_vault", "move_cursor"])
 def test_killed_in_between_nothing_is_there_and_the_next_try_lands_all(
     database: Database, monkeypatch: pytest.MonkeyPatch, moment: str
 ) -> None:
@@ -199,8 +199,8 @@ def test_a_connection_that_breaks_leaves_nothing(database: Database, monkeypatch
 
     real = landing.merge
 
-    def cut(connection: Any, *arguments: Any) -> Any:
-        merged = real(connection, *arguments)
+    def cut(connection: Any, *arguments: Any, **more: Any) -> Any:
+        merged = real(connection, *arguments, **more)
         connection.connection.driver_connection.pgconn.finish()
         return merged
 

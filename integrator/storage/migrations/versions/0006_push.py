@@ -1,0 +1,13 @@
+"""push: see ../sql/0006_push.sql, one statement list so that it can be read as SQL."""
+
+from integrator.storage.migrations.runner import run_sql
+
+revision = "0006"
+down_revision = "0005"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """Apply the SQL file."""
+    run_sql("0006_push.sql")

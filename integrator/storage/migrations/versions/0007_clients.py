@@ -1,0 +1,13 @@
+"""clients: see ../sql/0007_clients.sql, one statement list so that it can be read as SQL."""
+
+from integrator.storage.migrations.runner import run_sql
+
+revision = "0007"
+down_revision = "0006"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """Apply the SQL file."""
+    run_sql("0007_clients.sql")

@@ -1,0 +1,13 @@
+"""quality: see ../sql/0009_quality.sql, one statement list so that it can be read as SQL."""
+
+from integrator.storage.migrations.runner import run_sql
+
+revision = "0009"
+down_revision = "0008"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """Apply the SQL file."""
+    run_sql("0009_quality.sql")
