@@ -8,12 +8,13 @@ from fastapi import FastAPI
 
 from integrator.steps.deliver import keep_delivering
 from integrator.steps.services import Services
-from integrator_realtime import problems
+from integrator_realtime import openapi, problems
 from integrator_realtime.gateway import Gateway
+from integrator_realtime.intake import Intake
 from integrator_realtime.metrics import Metrics
 from integrator_realtime.middleware import Observed
 from integrator_realtime.request_log import RequestLog
-from integrator_realtime.routes import about, insights, oauth
+from integrator_realtime.routes import about, connections, insights, oauth, quality, quarantine, records
 
 
 def create_app(services: Services, *, issuer: str = "http://127.0.0.1", deliver: bool = False) -> FastAPI:
@@ -23,7 +24,8 @@ def create_app(services: Services, *, issuer: str = "http://127.0.0.1", deliver:
     """
     metrics = Metrics()
     log = RequestLog(services.database, metrics)
-    gateway = Gateway(services, issuer.rstrip("/"))
+    gateway = Gateway(services, issuer.rstrip("/"), metrics)
+    intake = Intake(services.settings)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -46,7 +48,12 @@ def create_app(services: Services, *, issuer: str = "http://127.0.0.1", deliver:
     )  # fmt: skip
     problems.install(app)
     app.include_router(insights.router(gateway, metrics))
+    app.include_router(records.router(gateway, metrics, intake))
+    app.include_router(quarantine.router(gateway, intake))
     app.include_router(oauth.router(gateway))
     app.include_router(about.router(gateway, metrics))
+    app.include_router(quality.router(gateway))
+    app.include_router(connections.router(gateway))
+    openapi.install(app)
     app.add_middleware(Observed, metrics=metrics, log=log, clock=services.clock)
     return app

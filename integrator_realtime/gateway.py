@@ -1,44 +1,59 @@
 """What a request goes through before and behind the routes: the token, the deny-list, the cache, PostgreSQL behind it.
 
-A lookup is one round trip: deny-list and document together (the limiter will join them). Without Redis everything is
-read from PostgreSQL, slower; after a failure Redis is left alone for a second, so that its absence costs one timeout
-a second and not one a request.
+A lookup is one round trip: deny-list, limits and document together. Without Redis everything is read from PostgreSQL,
+slower, and limits are counted here; after a failure Redis is left alone for a second, so that its absence costs one
+timeout a second and not one a request.
 """
 
+import hashlib
 import time
+from collections.abc import Sequence
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from redis.exceptions import RedisError
+from redis.exceptions import NoScriptError, RedisError
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
-from integrator.contracts.errors import Unauthorized
+from integrator.contracts.errors import InvalidInput, Unauthorized
 from integrator.delivery.cache.channel import cached
+from integrator.security.api_keys import ApiKeys, is_api_key
+from integrator.security.certificates import thumbprint
 from integrator.security.keys import open_keys
 from integrator.security.tokens import Access, Issuer
 from integrator.steps.services import Services
 from integrator.storage import clients, insights
 from integrator.storage.cache import DENIED, PUT_SCRIPT, Cached, put_arguments, subject_key
+from integrator.storage.crypto import same
+from integrator_realtime.limits import MICROS, SCRIPT, Limits, Question, budget_of, numbers, too_many
+from integrator_realtime.metrics import Metrics
 from integrator_realtime.problems import MissingScope
+from integrator_realtime.tls import Certificates
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
 REST_SECONDS = 1.0
+BIRTH = f"{DENIED}since"
+MOST_SEEN = 50_000
 
 
 class Gateway:
     """One per process; `open` and `close` belong to the event loop that serves."""
 
-    def __init__(self, services: Services, issuer: str) -> None:
+    def __init__(self, services: Services, issuer: str, metrics: Metrics) -> None:
         """`issuer` stands in every token and is demanded of every token."""
-        self.services = services
+        self.services, self.metrics = services, metrics
+        self.limits, self.certificates = Limits(services.settings), Certificates(services.settings)
+        self.keys = ApiKeys(services.database, services.clock)
+        self._sha = hashlib.sha1(SCRIPT.encode(), usedforsecurity=False).hexdigest()
         keys = partial(open_keys, services.database, services.database.master)
         self.issuer = Issuer(issuer, lambda: keys(services.clock()), services.clock, services.settings.token_minutes)
         self._redis: Redis | None = None
         self._rest_until = 0.0
+        # Tokens that PostgreSQL did not know as revoked, with the birth of the deny-list that was in force then.
+        self._seen: dict[str, int] = {}
 
     async def open(self) -> None:
         """Read the keys, so that the first request does not have to."""
@@ -50,63 +65,115 @@ class Gateway:
         if self._redis is not None:
             await self._redis.aclose()
 
-    def access(self, request: Request, scope: str) -> Access:
-        """Who asks, by the token; whether it was revoked comes with the data. `Unauthorized` or `MissingScope`."""
+    async def allowed(self, request: Request, scope: str) -> Access:
+        """Who asks; it was not revoked, has the scope and stays within its limits: the one gate of every route.
+
+        `Unauthorized`, `MissingScope` or `RateLimited`.
+        """
+        access = await self.caller(request, scope)
+        await self._admit(request, access, scope, None)
+        return access
+
+    async def caller(self, request: Request, scope: str) -> Access:
+        """Who asks, by token or API key; for routes that go on with `lookup`, which does the rest with the data."""
         kind, _, token = request.headers.get("authorization", "").partition(" ")
+        token = token.strip()
         if kind.lower() != "bearer" or not token:
-            raise Unauthorized("a bearer token is needed: POST /oauth/token gives one")
-        access = self.issuer.verify(token.strip())
+            raise Unauthorized("a bearer token is needed: POST /oauth/token gives one, or an API key")
+        if is_api_key(token):
+            known = self.keys.known(token)
+            access = known if known is not None else await run_in_threadpool(self.keys.verify, token)
+        else:
+            access = self.issuer.verify(token)
+        if access.certificate is not None:
+            shown = self.certificates.of(request)
+            if shown is None or not same(thumbprint(shown).encode(), access.certificate.encode()):
+                raise Unauthorized("the access token is bound to another certificate than this connection's")
         request.scope["access"] = access
         if scope not in access.scopes:
             raise MissingScope(scope)
+        if request.scope["query_string"]:
+            _refuse_repeated(request)
         return access
 
-    async def allowed(self, request: Request, scope: str) -> Access:
-        """`access`, and the token was not revoked: for routes that read PostgreSQL anyway."""
-        access = self.access(request, scope)
-        answers = await self._ask(access, None)
-        await self._refuse_denied(access, answers)
-        return access
-
-    async def lookup(self, access: Access, use_case: str, subject_id: str) -> tuple[list[Cached], str]:
+    async def lookup(
+        self, request: Request, access: Access, scope: str, use_case: str, subject_id: str
+    ) -> tuple[list[Cached], str]:
         """A subject's insights, one per platform and kind, and where they came from (`cache` or `database`)."""
-        answers = await self._ask(access, subject_key(access.partner, use_case, subject_id))
-        await self._refuse_denied(access, answers)
-        if answers is not None and answers[1]:
-            return [Cached.unpacked(field, value) for field, value in answers[1].items()], "cache"
-        found = await run_in_threadpool(self._from_tables, access.partner, use_case, subject_id)
-        if answers is not None:
-            await self._remember(access.partner, use_case, subject_id, found)
-        return found, "database"
+        key = subject_key(access.partner, use_case, subject_id)
+        fields = await self._admit(request, access, scope, key)
+        found = _unpacked(fields)
+        if found:
+            return found, "cache"
+        entries = await run_in_threadpool(self._from_tables, access.partner, use_case, subject_id)
+        if fields is not None:
+            await self._remember(access.partner, use_case, subject_id, entries, broken=found is None)
+        return entries, "database"
+
+    async def failures(self, request: Request, client_id: str, *, charge: bool) -> float:
+        """Seconds to wait before this client id may try to log in again; `charge` after it failed."""
+        peer = request.client.host if request.client else ""
+        asked = self.limits.of_failures(client_id, peer, charge=charge)
+        answers = await self._ask([self._script(asked)])
+        _, _, spent = _split(answers)
+        return self.limits.judge(asked, spent).wait
 
     async def cache_answers(self) -> bool:
         """Whether Redis is there."""
-        return await self._ask(None, None) is not None
+        return await self._ask([("PING",)]) is not None
 
-    async def _ask(self, access: Access | None, key: str | None) -> list[Any] | None:
-        """One round trip: how many deny entries there are, and the subject's hash; None when Redis is away."""
+    async def _admit(self, request: Request, access: Access, scope: str, key: str | None) -> Any:
+        """One round trip: the deny-list, the limits, and the hash at `key`, which is returned (None without Redis)."""
+        asked = self.limits.of(access, scope)
+        commands = [self._script(asked, DENIED + access.jti, f"{DENIED}client:{access.client_id}", BIRTH)]
+        if key is not None:
+            commands.append(("HGETALL", key))
+        answers = await self._ask(commands)
+        denied, birth, spent = _split(answers)
+        if denied is None or (not denied and self._is_older(access, birth)):
+            denied = await run_in_threadpool(self.denied_in_tables, access)
+            if not denied:
+                self._seen[access.jti] = birth
+        if denied:
+            del request.scope["access"]  # who was shut out is no caller: nothing of it in the partner's log
+            raise Unauthorized("the access token or API key was revoked")
+        verdict = self.limits.judge(asked, spent)
+        request.scope["limit_headers"] = verdict.headers
+        if verdict.wait:
+            budget = budget_of(scope)
+            self.metrics.add("integrator_rate_limited_total", budget=budget)
+            raise too_many(verdict.wait, f"the budget {budget} is used up")
+        return answers[1] if answers is not None and key is not None else None
+
+    def _script(self, asked: Question, *names: str) -> tuple[str | int, ...]:
+        return "EVALSHA", self._sha, len(asked.keys) + len(names), *asked.keys, *names, *asked.arguments
+
+    async def _ask(self, commands: Sequence[tuple[str | int, ...]]) -> list[Any] | None:
+        """One round trip; a command's own failure stands in its answer's place. None when Redis is away."""
         if self._redis is None or time.monotonic() < self._rest_until:
             return None
         pipe = self._redis.pipeline(transaction=False)
-        if access is None:
-            pipe.ping()
-        else:
-            pipe.exists(DENIED + access.jti, f"{DENIED}client:{access.client_id}")
-        if key is not None:
-            pipe.hgetall(key)
         try:
-            answers: list[Any] = await pipe.execute()
+            answers = await _sent(pipe, commands)
+            if any(isinstance(answer, NoScriptError) for answer in answers):  # Redis was started anew
+                await self._redis.script_load(SCRIPT)
+                answers = await _sent(pipe, commands)
+            if isinstance(answers[0], Exception):
+                raise answers[0]
         except (RedisError, OSError, TimeoutError):
             self._rest_until = time.monotonic() + REST_SECONDS
             return None
         return answers
 
-    async def _refuse_denied(self, access: Access, answers: list[Any] | None) -> None:
-        denied = bool(answers[0]) if answers is not None else await run_in_threadpool(self._denied_in_tables, access)
-        if denied:
-            raise Unauthorized("the access token was revoked")
+    def _is_older(self, access: Access, birth: int) -> bool:
+        """Whether a token may have been revoked before there was this deny-list; asked once of each."""
+        if len(self._seen) > MOST_SEEN:
+            self._seen.clear()
+        issued = (access.expires_at - self.issuer.lifetime).timestamp() * MICROS
+        return issued <= birth and self._seen.get(access.jti) != birth
 
-    def _denied_in_tables(self, access: Access) -> bool:
+    def denied_in_tables(self, access: Access) -> bool:
+        """Whether client, token or API key was revoked, as PostgreSQL knows it."""
         since = access.expires_at - timedelta(hours=2)
         with self.services.database.partner(access.partner) as connection:
             return clients.is_denied(connection, access.partner, access.client_id, access.jti, since)
@@ -115,12 +182,47 @@ class Gateway:
         with self.services.database.partner(partner) as connection:
             return [cached(served) for served in insights.of_subject(connection, partner, use_case, subject_id)]
 
-    async def _remember(self, partner: str, use_case: str, subject_id: str, found: list[Cached]) -> None:
-        if self._redis is None or not found:
+    async def _remember(
+        self, partner: str, use_case: str, subject_id: str, found: list[Cached], *, broken: bool
+    ) -> None:
+        if self._redis is None or not (found or broken):
             return
         try:
+            if broken:
+                await self._redis.delete(subject_key(partner, use_case, subject_id))
             for entry in found:
                 key, *arguments = put_arguments(partner, use_case, subject_id, entry)
                 await self._redis.eval(PUT_SCRIPT, 1, key, *arguments)
         except (RedisError, OSError, TimeoutError):
             self._rest_until = time.monotonic() + REST_SECONDS
+
+
+def _refuse_repeated(request: Request) -> None:
+    """A parameter that stands twice means one thing to us and another to a proxy: neither is guessed."""
+    names = [name for name, _ in request.query_params.multi_items()]
+    repeated = next((name for name in names if names.count(name) > 1), None)
+    if repeated is not None:
+        raise InvalidInput(f"the parameter {repeated!r} came more than once", field=repeated)
+
+
+async def _sent(pipe: Any, commands: Sequence[tuple[str | int, ...]]) -> list[Any]:
+    for command in commands:
+        pipe.execute_command(*command)
+    answers: list[Any] = await pipe.execute(raise_on_error=False)
+    return answers
+
+
+def _split(answers: list[Any] | None) -> tuple[bool | None, int, list[int] | None]:
+    """Whether a name is denied, since when there is a deny-list (0: none), and what the limiter says, if Redis did."""
+    found = numbers(answers[0]) if answers else None
+    return (bool(found[0]), found[1], found[2:]) if found else (None, 0, None)
+
+
+def _unpacked(fields: Any) -> list[Cached] | None:
+    """What a subject's hash holds; None when somebody else wrote there, and PostgreSQL has to be asked."""
+    if fields is None:
+        return []
+    try:
+        return [Cached.unpacked(field, value) for field, value in fields.items()]
+    except (ValueError, OverflowError, AttributeError):  # no numbers, no text, not even a hash
+        return None

@@ -36,7 +36,8 @@ class Observed:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message["headers"], (b"x-request-id", request_id.encode())]
+                limits = scope.get("limit_headers", ())
+                message["headers"] = [*message["headers"], (b"x-request-id", request_id.encode()), *limits]
             await send(message)
 
         try:

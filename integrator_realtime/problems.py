@@ -4,8 +4,10 @@ import json
 import logging
 from collections.abc import Mapping
 
+import psycopg
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from sqlalchemy import exc
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
@@ -23,10 +25,15 @@ log = logging.getLogger(__name__)
 MEDIA_TYPE = "application/problem+json"
 TITLES = {
     400: "Bad request", 401: "Unauthorized", 403: "Forbidden", 404: "Not found", 405: "Method not allowed",
-    409: "Conflict", 413: "Content too large", 422: "Invalid input", 429: "Too many requests",
+    408: "Request timeout", 409: "Conflict", 413: "Content too large", 415: "Unsupported media type",
+    422: "Invalid input", 429: "Too many requests",
     500: "Internal error", 503: "Unavailable",
 }  # fmt: skip
 REALM = 'Bearer realm="integrator"'
+# PostgreSQL went away, is coming up, or has no connection to give: by SQLAlchemy's word, or under COPY by psycopg's own.
+DATABASE_LOST = (
+    exc.OperationalError, exc.InterfaceError, exc.TimeoutError, psycopg.OperationalError, psycopg.InterfaceError,
+)  # fmt: skip
 
 
 class MissingScope(Forbidden):
@@ -52,6 +59,8 @@ def problem(
 def install(app: FastAPI) -> None:
     """Answer every failure, the framework's own too, with a problem."""
     app.add_exception_handler(IntegratorError, _ours)
+    for lost in DATABASE_LOST:
+        app.add_exception_handler(lost, _lost)
     app.add_exception_handler(HTTPException, _framework)
     app.add_exception_handler(RequestValidationError, _validation)
     app.add_exception_handler(Exception, _unexpected)
@@ -59,7 +68,7 @@ def install(app: FastAPI) -> None:
 
 def _ours(request: Request, error: Exception) -> Response:
     assert isinstance(error, IntegratorError)
-    headers: dict[str, str] = {}
+    headers: dict[str, str] = dict(getattr(error, "headers", {}))
     more: dict[str, object] = {}
     if isinstance(error, Unauthorized):
         named = ', error="invalid_token"' if request.headers.get("authorization") else ""
@@ -77,6 +86,12 @@ def _ours(request: Request, error: Exception) -> Response:
     if isinstance(error, InvalidInput) and error.field:
         more["field"] = error.field
     return problem(request, error.status, error.slug, str(error), headers=headers, **more)
+
+
+def _lost(request: Request, error: Exception) -> Response:
+    log.warning("%s %s: PostgreSQL did not answer: %s", request.method, request.url.path, type(error).__name__)
+    detail = "a service behind this one did not answer; what was not acknowledged can be sent again"
+    return problem(request, 503, "unavailable", detail, headers={"Retry-After": "1"})
 
 
 def _framework(request: Request, error: Exception) -> Response:

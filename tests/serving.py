@@ -12,16 +12,17 @@ from integrator.embedded.endpoints import HOST, free_port
 
 
 @contextmanager
-def serving(app: Any) -> Iterator[str]:
-    """The base address, while it serves."""
+def serving(app: Any, **options: Any) -> Iterator[str]:
+    """The base address, while it serves; `options` are uvicorn's, e.g. of TLS."""
     port = free_port()
-    server = uvicorn.Server(uvicorn.Config(app, host=HOST, port=port, log_level="error", access_log=False))
+    config = uvicorn.Config(app, host=HOST, port=port, log_level="error", access_log=False, **options)
+    server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     deadline = time.monotonic() + 20
     while not server.started and thread.is_alive() and time.monotonic() < deadline:
         time.sleep(0.01)
     assert server.started, "the server did not start"
-    yield f"http://{HOST}:{port}"
+    yield f"{'https' if config.is_ssl else 'http'}://{HOST}:{port}"
     server.should_exit = True
     thread.join(timeout=20)

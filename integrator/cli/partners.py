@@ -1,14 +1,13 @@
-"""`integrator partners` and `integrator clients`: tenants and those who speak for them."""
+"""`integrator partners`: tenants and their database logins."""
 
 from typing import Annotated
 
 import typer
 
-from integrator.cli.output import Json, PartnerOption, note, show
+from integrator.cli.output import Json, note, show
 from integrator.cli.session import open_session, require_partner
 
 app = typer.Typer(help="Register partners and hand out their database logins.", no_args_is_help=True)
-clients = typer.Typer(help="API clients of a partner: OAuth 2.0 client credentials.", no_args_is_help=True)
 
 
 @app.command()
@@ -77,39 +76,3 @@ def credentials(
     with services.database.partner(name) as connection:
         audit(connection, "cli", name, "partner.credentials.rotate", name, services.clock(), {})
     show([{"partner": name, "database_url": address}], as_json=as_json)
-
-
-@clients.command("create")
-def create_client(
-    partner: PartnerOption,
-    scopes: Annotated[str, typer.Option(help='Separated by spaces, e.g. "insights:read events:write".')],
-    as_json: Json = False,
-) -> None:
-    """Make a client; its secret is printed once."""
-    from integrator.security.clients import create
-
-    services = open_session()
-    require_partner(services, partner)
-    client = create(services.database, partner, scopes.split(), services.clock())
-    show([{"client_id": client.client_id, "client_secret": client.client_secret}], as_json=as_json)
-
-
-@clients.command("list")
-def list_clients(partner: PartnerOption, as_json: Json = False) -> None:
-    """A partner's clients, without their secrets."""
-    from integrator.security.clients import list_all
-
-    services = open_session()
-    require_partner(services, partner)
-    show(list_all(services.database, partner), as_json=as_json)
-
-
-@clients.command("revoke")
-def revoke_client(partner: PartnerOption, client_id: Annotated[str, typer.Argument()]) -> None:
-    """End a client; its tokens end with it."""
-    from integrator.security.clients import revoke
-
-    services = open_session()
-    require_partner(services, partner)
-    revoke(services.database, partner, client_id, services.clock(), cache=services.cache)
-    note(f"client {client_id} is revoked")

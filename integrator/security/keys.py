@@ -54,11 +54,24 @@ def rotate(database: Database, master: MasterKey, now: datetime) -> str:
     return fresh.kid
 
 
+def list_all(database: Database, now: datetime) -> list[dict[str, Any]]:
+    """Every key that signs or still verifies, as rows to show, the newest first; private halves are not opened."""
+    with database.service() as connection:
+        stored = signing_keys.usable(connection, now - OVERLAP)
+    return [
+        {
+            "kid": key.kid, "state": "signing" if key.retired_at is None else "verifying", "created_at": key.created_at,
+            "retired_at": key.retired_at, "verifies_until": key.retired_at + OVERLAP if key.retired_at else None,
+        }
+        for key in stored
+    ]  # fmt: skip
+
+
 def _fresh(master: MasterKey) -> StoredKey:
     kid = f"sk_{secrets.token_hex(8)}"
     key = ECKey.generate_key("P-256", {"kid": kid, "use": "sig", "alg": ALGORITHM})
     private = json.dumps(key.as_dict(private=True)).encode()
-    return StoredKey(kid, master.wrap(private, _purpose(kid)), dict(key.as_dict(private=False)), None)
+    return StoredKey(kid, master.wrap(private, _purpose(kid)), dict(key.as_dict(private=False)))
 
 
 def _open(master: MasterKey, stored: StoredKey) -> ECKey:

@@ -25,13 +25,14 @@ _CACHED = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """What a good token says."""
+    """What a good token says. One with a `certificate` (RFC 8705 `x5t#S256`) is good over that connection alone."""
 
     partner: str
     client_id: str
     scopes: frozenset[str]
     jti: str
     expires_at: datetime
+    certificate: str | None = None
 
 
 class Issuer:
@@ -57,17 +58,23 @@ class Issuer:
             self._ring, self._loaded_at = self._load(), self._clock()
         return self._ring
 
-    def issue(self, client: Client, scopes: tuple[str, ...]) -> str:
-        """A token for a client with these of its scopes."""
+    def issue(self, client: Client, scopes: tuple[str, ...], certificate: str | None = None) -> str:
+        """A token for a client with these of its scopes, bound to a certificate's thumbprint if there is one.
+
+        It ends with the client, if that is sooner.
+        """
         for scope in scopes:
             if scope not in client.scopes:
                 raise invalid("scope", scope, client.scopes)
         now = int(self._clock().timestamp())
+        ends = now + int(self.lifetime.total_seconds())
+        if client.expires_at is not None:
+            ends = min(ends, int(client.expires_at.timestamp()))
         key = self.ring().signing
         claims = {
             "iss": self.issuer, "aud": AUDIENCE, "sub": client.client_id, "client_id": client.client_id,
             "partner": client.partner, "scope": " ".join(scopes), "jti": secrets.token_urlsafe(16), "iat": now,
-            "exp": now + int(self.lifetime.total_seconds()),
+            "exp": ends, **({"cnf": {"x5t#S256": certificate}} if certificate else {}),
         }  # fmt: skip
         return jwt.encode({"alg": ALGORITHM, "typ": TYPE, "kid": key.kid}, claims, key, algorithms=[ALGORITHM])
 
@@ -90,7 +97,7 @@ class Issuer:
             expires_at = datetime.fromtimestamp(int(claims["exp"]), UTC)
             access = Access(
                 str(claims["partner"]), str(claims["client_id"]), frozenset(str(claims["scope"]).split()),
-                str(claims["jti"]), expires_at,
+                str(claims["jti"]), expires_at, str(claims["cnf"]["x5t#S256"]) if "cnf" in claims else None,
             )  # fmt: skip
         except (JoseError, KeyError, ValueError, TypeError, OverflowError) as error:
             raise Unauthorized("the access token cannot be read or its signature is not ours") from error

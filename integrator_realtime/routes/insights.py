@@ -7,6 +7,7 @@ from urllib.parse import unquote
 
 from fastapi import APIRouter, Query, Request
 from starlette.concurrency import run_in_threadpool
+from starlette.convertors import Convertor, register_url_convertor
 from starlette.responses import Response
 
 from integrator.contracts.errors import Conflict, NotFound, invalid
@@ -17,6 +18,22 @@ from integrator.storage.insights import Served
 from integrator_realtime.gateway import Gateway
 from integrator_realtime.metrics import Metrics
 
+
+class Anything(Convertor[str]):
+    """Any text at all: an id may hold slashes, and also a line break, which the framework's own `path` ends at."""
+
+    regex = r"(?s:.*)"
+
+    def convert(self, value: str) -> str:
+        """As it is."""
+        return value
+
+    def to_string(self, value: str) -> str:
+        """As it is."""
+        return value
+
+
+register_url_convertor("anything", Anything())
 SCOPE = "insights:read"
 PREFIX = b"/v1/insights/"
 LARGEST_PAGE = 1000
@@ -53,7 +70,7 @@ def router(gateway: Gateway, metrics: Metrics) -> APIRouter:
         following = last if len(found) > limit else "null"
         return _json(f'{{"insights":[{items}],"last":{last},"next":{following}}}'.encode())
 
-    @routes.get("/{use_case}/{subject_id:path}")
+    @routes.get("/{use_case}/{subject_id:anything}")
     async def one(
         request: Request,
         use_case: str,
@@ -62,12 +79,12 @@ def router(gateway: Gateway, metrics: Metrics) -> APIRouter:
         kind: Annotated[str | None, Query(description="Where several kinds of subject share the id.")] = None,
     ) -> Response:
         """The insight of a subject (id percent-encoded), the bytes of every channel; `…/history`: all versions."""
-        access = gateway.access(request, SCOPE)
+        access = await gateway.caller(request, SCOPE)
         _require_use_case(use_case)
         subject, wants_history = _subject(request, subject_id)
         if "\x00" in subject:  # what cannot be stored is not there
             raise NotFound(f"there is no insight about {subject!r}")
-        found, origin = await gateway.lookup(access, use_case, subject)
+        found, origin = await gateway.lookup(request, access, SCOPE, use_case, subject)
         entry = _chosen(found, subject, platform, kind)
         if wants_history:
             return await run_in_threadpool(_history, gateway, access.partner, entry.insight_id, clock())

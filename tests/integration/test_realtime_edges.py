@@ -23,7 +23,7 @@ from tests.serving import serving
 ISSUER = "https://api.example"
 ODD_IDS = (
     "a/b", "a/history", "history", "history/history", "a%2Fb", "a%b", "50%", "a+b c", "ü ✓ 日本", "a?b#c&d=e", "a:b|c", "..", "../x",
-    "a//b", "/lead", "trail/", "v1/insights/x", "x" * 200, "a\\b", 'a"b\'c', "<script>", "a;b", "~_-.", "\u00a0",
+    "a//b", "/lead", "trail/", "v1/insights/x", "x" * 200, "a\\b", 'a"b\'c', "<script>", "a;b", "~_-.", "\u00a0", "a\nb", "\n", "tail\r\n",
 )  # fmt: skip
 FORM = {"grant_type": "client_credentials"}
 
@@ -385,3 +385,18 @@ def test_metrics_count_routes_and_not_ids(http: httpx.Client, header: dict[str, 
     page = http.get("/metrics")
     assert page.headers["content-type"].startswith("text/plain; version=0.0.4")
     assert "probe" not in page.text and 'route="unmatched"' in page.text
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [(b"pretix|event", b"rubbish"), (b"no bar", b"1 2 3 ins_1 {}"), (b"pretix|event", b"1 2 x ins_1 {}"),
+     (b"\xff|event", b"1 2 3 ins_1 {}"), (b"pretix|event", b"1 2 " + b"9" * 40 + b" ins_1 {}")],
+)  # fmt: skip
+def test_a_spoilt_entry_in_redis_is_replaced(
+    http: httpx.Client, services: Services, header: dict[str, str], field: bytes, value: bytes
+) -> None:
+    services.cache.client.hset("insight:alpha:attendance:gala", field, value)
+    answer = http.get("/v1/insights/attendance/gala", headers=header)
+    assert answer.status_code == 200 and answer.json()["value"] == 902
+    (entry,) = services.cache.get("alpha", "attendance", "gala")
+    assert entry.document == answer.content, "the next one comes from the cache again"

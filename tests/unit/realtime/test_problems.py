@@ -7,7 +7,7 @@ from fastapi import FastAPI, Request
 
 from integrator.contracts.errors import Conflict, Defect, IntegratorError, NotFound, RateLimited, Unavailable, invalid
 from integrator_realtime import problems
-from integrator_realtime.metrics import Metrics
+from integrator_realtime.metrics import HELP, Metrics
 
 
 def answer(error: Exception) -> tuple[int, dict[str, str], dict[str, object]]:
@@ -62,4 +62,4 @@ def test_counters_as_prometheus_reads_them() -> None:
     text = metrics.text()
     assert 'integrator_requests_total{route="/a\\"b",method="GET",status="200"} 2' in text
     assert "integrator_request_log_dropped_total 3" in text.splitlines()
-    assert text.count("# TYPE") == 4
+    assert text.count("# TYPE") == len(HELP)

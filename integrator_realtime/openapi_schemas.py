@@ -1,0 +1,117 @@
+"""The shared shapes of the OpenAPI document: what answers look like, each with an example. Data only."""
+
+from typing import Any
+
+Schema = dict[str, Any]
+
+TEXT: Schema = {"type": "string"}
+COUNT: Schema = {"type": "integer", "minimum": 0}
+MOMENT: Schema = {"type": "string", "format": "date-time"}
+FLAG: Schema = {"type": "boolean"}
+USE_CASE: Schema = {"type": "string", "enum": ["attendance", "pricing", "lead_score"]}
+MOMENT_EXAMPLE = "2026-11-22T02:00:31Z"
+
+
+def ref(name: str) -> Schema:
+    """A shape of `components`."""
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def thing(example: object = None, required: str | None = None, /, **properties: Schema) -> Schema:
+    """An object; every property is required unless `required` names some. More may come: additive within v1."""
+    names = list(properties) if required is None else required.split()
+    found: Schema = {"type": "object", "required": names, "properties": properties}
+    return found if example is None else {**found, "examples": [example]}
+
+
+def many(items: Schema) -> Schema:
+    """A list."""
+    return {"type": "array", "items": items}
+
+
+def maybe(schema: Schema) -> Schema:
+    """Or null."""
+    return {"anyOf": [schema, {"type": "null"}]}
+
+
+PROBLEM = {
+    "type": "urn:integrator:problem:not-found", "title": "Not found", "status": 404,
+    "detail": "there is no insight about 'gala'", "instance": "urn:integrator:request:req_6b1f0c2a9d3e4f5a6b7c8d9e",
+}  # fmt: skip
+TOKEN = {"access_token": "eyJhbGciOiJFUzI1NiIs…", "token_type": "Bearer", "expires_in": 600, "scope": "insights:read"}
+PUSHED = {
+    "accepted": 2, "unchanged": 0, "quarantined": 1,
+    "errors": [{"line": 3, "field": "currency", "value": "EURO", "reason": "'EURO' is no ISO 4217 code"}],
+}  # fmt: skip
+WAITING = {
+    "quarantine_id": 17, "platform": "direct", "kind": "sale", "native_id": "s-3", "line": 3, "field": "currency",
+    "reason": "'EURO' is no ISO 4217 code", "quarantined_at": MOMENT_EXAMPLE,
+}  # fmt: skip
+KEY = {"kty": "EC", "crv": "P-256", "kid": "sk_1f2e3d4c5b6a7988", "use": "sig", "alg": "ES256", "x": "…", "y": "…"}
+CONNECTED = {
+    "connection_id": "pretix", "platform": "pretix", "status": "active", "status_reason": None,
+    "last_synced_at": MOMENT_EXAMPLE,
+}  # fmt: skip
+
+SCHEMAS: dict[str, Schema] = {
+    "Problem": thing(
+        PROBLEM, "type title status detail", type={"type": "string", "format": "uri"}, title=TEXT,
+        status={"type": "integer", "minimum": 400, "maximum": 599}, detail=TEXT, instance=TEXT, field=TEXT,
+        errors=many(thing(None, field=TEXT, reason=TEXT)),
+    ),
+    "OAuthError": thing(
+        {"error": "invalid_client", "error_description": "the client is unknown"}, error=TEXT, error_description=TEXT
+    ),
+    "Token": thing(TOKEN, access_token=TEXT, token_type={"const": "Bearer"}, expires_in=COUNT, scope=TEXT),
+    "Introspection": thing(
+        {"active": True, "client_id": "icl_1f2e", "scope": "insights:read"}, "active", active=FLAG, client_id=TEXT,
+        sub=TEXT, partner=TEXT, scope=TEXT, token_type=TEXT, iss=TEXT, aud=TEXT, jti=TEXT, exp=COUNT,
+        cnf=thing({"x5t#S256": "bwcK0esc3ACC3DB2Y5_lESsXE8o9ltc05O89jdN-dg2"}),
+    ),
+    "Jwks": thing({"keys": [KEY]}, keys=many(thing(None, kty=TEXT, kid=TEXT, alg=TEXT))),
+    "Metadata": thing(
+        {"issuer": "https://api.example", "token_endpoint": "https://api.example/oauth/token"}, issuer=TEXT,
+        token_endpoint=TEXT, jwks_uri=TEXT, grant_types_supported=many(TEXT), scopes_supported=many(TEXT),
+    ),
+    "Pushed": thing(
+        PUSHED, accepted=COUNT, unchanged=COUNT, quarantined=COUNT,
+        errors=many(thing(None, "line reason", line={"type": "integer"}, field=maybe(TEXT), value={}, reason=TEXT)),
+    ),
+    "Quarantined": thing(
+        WAITING, "quarantine_id platform kind reason quarantined_at", quarantine_id=COUNT, platform=TEXT, kind=TEXT,
+        native_id=maybe(TEXT), line=maybe({"type": "integer"}), field=maybe(TEXT), reason=TEXT, quarantined_at=MOMENT,
+        replayed_at=maybe(MOMENT), payload=TEXT,
+    ),
+    "QuarantinePage": thing(
+        {"quarantine": [WAITING], "next": None}, quarantine=many(ref("Quarantined")), next=maybe(COUNT)
+    ),
+    "InsightEntry": thing(
+        None, published_seq=COUNT, checked_at=MOMENT, stale_after=MOMENT, stale=FLAG, document=ref("Insight")
+    ),
+    "InsightPage": thing(
+        {"insights": [], "last": 0, "next": None}, insights=many(ref("InsightEntry")),
+        last={"type": "integer"}, next=maybe({"type": "integer"}),
+    ),
+    "InsightHistory": thing(None, versions=many(ref("InsightEntry"))),
+    "Readiness": thing(
+        {"readiness": [{"use_case": "attendance", "rung": "rule", "at": MOMENT_EXAMPLE,
+                        "requirements": [{"name": "events", "have": 3, "need": 40}]}]},
+        readiness=many(thing(None, use_case=USE_CASE, rung=TEXT, at=MOMENT)),
+    ),
+    "Quality": thing(
+        {"results": [], "quarantine": [], "connections": []}, results=many({"type": "object"}),
+        quarantine=many({"type": "object"}), connections=many({"type": "object"}),
+    ),
+    "Health": thing({"status": "ok"}, "status", status=TEXT, postgres=FLAG, redis=FLAG),
+    "Connection": thing(CONNECTED, connection_id=TEXT, platform=TEXT, status=TEXT, last_synced_at=maybe(MOMENT)),
+    "Connections": thing({"connections": [CONNECTED]}, connections=many(ref("Connection"))),
+    "TokenRequest": thing(
+        {"grant_type": "client_credentials", "scope": "insights:read"}, "grant_type",
+        grant_type={"const": "client_credentials"}, scope=TEXT, client_id=TEXT, client_secret=TEXT,
+        client_assertion_type=TEXT, client_assertion=TEXT,
+    ),
+    "TokenQuestion": thing(
+        {"token": "eyJhbGciOiJFUzI1NiIs…"}, "token", token={"type": "string", "minLength": 1}, token_type_hint=TEXT,
+        client_id=TEXT, client_secret=TEXT, client_assertion_type=TEXT, client_assertion=TEXT,
+    ),
+}  # fmt: skip

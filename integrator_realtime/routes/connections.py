@@ -1,0 +1,248 @@
+"""`/v1/connections`: a partner connects its own accounts. Credentials go in and never come out."""
+
+from collections.abc import Callable
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any, TypeVar
+
+import msgspec
+from fastapi import APIRouter, Request
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import HTMLResponse, JSONResponse, Response
+
+from integrator.contracts.errors import Forbidden, InvalidInput, NotFound, RateLimited, Unauthorized, Unavailable
+from integrator.contracts.insight import rfc3339
+from integrator.contracts.records import KIND_OF_PLURAL
+from integrator.security.tokens import Access
+from integrator.steps import authorize, connections
+from integrator.steps.connections import Actor
+from integrator_realtime.gateway import Gateway
+
+SCOPE = "connections:write"
+LARGEST_BODY = 64 * 1024
+CALLBACK = "/v1/connections/callback"
+CONNECTED = "<!doctype html><title>Connected</title><p>The account is connected. You may close this page."
+T = TypeVar("T")
+
+
+class Account(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """An account to connect: `settings` and `credentials` as the platform's guide names them."""
+
+    platform: str
+    connection_id: str | None = None
+    settings: dict[str, str | bool | int | list[str]] = {}
+    credentials: dict[str, str] = {}
+    allowed_attributes: list[str] = []
+
+
+class Stretch(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """A stretch of the past to pull again: RFC 3339 with an offset; until now unless said, all kinds unless said."""
+
+    since: datetime
+    until: datetime | None = None
+    kind: str | None = None
+
+
+def router(gateway: Gateway) -> APIRouter:
+    """The routes; `callback` alone needs no token, for a browser comes to it with a state that is taken once."""
+    routes = APIRouter(prefix="/v1/connections", tags=["connections"])
+    for part in (_all, _authorization, _one, _changes):
+        part(routes, gateway)
+    return routes
+
+
+def _all(routes: APIRouter, gateway: Gateway) -> None:
+    services = gateway.services
+
+    @routes.get("")
+    async def page(request: Request) -> JSONResponse:
+        """All connections and their status."""
+        access = await gateway.allowed(request, SCOPE)
+        found = await run_in_threadpool(connections.listed, services, access.partner)
+        return _json({"connections": found})
+
+    @routes.post("", openapi_extra=_body(Account))
+    async def save(request: Request) -> JSONResponse:
+        """Connect an account, or replace it: the credentials are tried first; `missing` names permissions it lacks."""
+        access = await gateway.allowed(request, SCOPE)
+        wanted = await _read(request, Account)
+        account = connections.account_of(
+            access.partner, wanted.platform, wanted.connection_id, wanted.settings, wanted.credentials,
+            wanted.allowed_attributes,
+        )  # fmt: skip
+        missing = await _there(lambda: connections.save(services, _actor(access), account))
+        return _json({"connection_id": account.connection_id, "platform": account.platform, "missing": missing})
+
+    @routes.post("/rotate")
+    async def rotate(request: Request) -> JSONResponse:
+        """Seal all credentials with a fresh data key."""
+        access = await gateway.allowed(request, SCOPE)
+        return _json({"connections": await run_in_threadpool(connections.rotate, services, _actor(access))})
+
+
+def _authorization(routes: APIRouter, gateway: Gateway) -> None:
+    services = gateway.services
+
+    @routes.post("/authorize", openapi_extra=_body(Account))
+    async def begin(request: Request) -> JSONResponse:
+        """The address at which an administrator of the account lets us in, good for ten minutes.
+
+        `credentials` are the client id and secret of the partner's app at the platform; the app must allow the redirect.
+        """
+        access = await gateway.allowed(request, SCOPE)
+        wanted = await _read(request, Account)
+        asked = authorize.Asked(
+            wanted.platform, wanted.connection_id, wanted.settings, wanted.credentials, wanted.allowed_attributes
+        )
+        redirect = f"{gateway.issuer.issuer}{CALLBACK}"
+        address = await run_in_threadpool(authorize.start, services, _actor(access), asked, redirect)
+        return _json({"authorize_url": address, "redirect_uri": redirect})
+
+    @routes.get("/callback")
+    async def callback(state: str, code: str | None = None, error: str | None = None) -> Response:
+        """Where the platform sends the administrator's browser back to; each state is taken once."""
+        await _there(lambda: authorize.finish(services, state, code, error))
+        return HTMLResponse(CONNECTED, headers={"Cache-Control": "no-store", "Referrer-Policy": "no-referrer"})
+
+
+def _one(routes: APIRouter, gateway: Gateway) -> None:
+    services = gateway.services
+
+    @routes.get("/{connection_id}")
+    async def one(request: Request, connection_id: str) -> JSONResponse:
+        """One connection: settings, backfills, and the custom fields it has shown."""
+        access = await gateway.allowed(request, SCOPE)
+        return _json(await run_in_threadpool(connections.detail, services, access.partner, _id(connection_id)))
+
+    @routes.post("/{connection_id}/check")
+    async def check(request: Request, connection_id: str) -> JSONResponse:
+        """Ask the platform; `missing` names the permissions that are."""
+        access = await _known(gateway, request, connection_id)
+        missing = await _there(lambda: connections.check(services, access.partner, connection_id))
+        return _json({"connection_id": connection_id, "missing": missing})
+
+    @routes.post("/{connection_id}/sync")
+    async def sync(request: Request, connection_id: str) -> JSONResponse:
+        """Pull what is new, for some seconds; ask again while `complete` is false. Counts by kind, and what failed."""
+        access = await _known(gateway, request, connection_id)
+        seconds = services.settings.sync_seconds
+        rows = await run_in_threadpool(connections.sync, services, _actor(access), connection_id, seconds=seconds)
+        shown = [{k: v for k, v in row.items() if k != "exit_code"} for row in rows]
+        return _json({"complete": all(row["complete"] for row in rows), "kinds": shown})
+
+    @routes.get("/{connection_id}/reconcile")
+    async def reconcile(request: Request, connection_id: str) -> JSONResponse:
+        """Counted at the platform, landed, deleted, in quarantine, and what is missing, with the likely reason."""
+        access = await _known(gateway, request, connection_id)
+        rows = await _there(lambda: connections.reconcile(services, access.partner, connection_id))
+        return _json({"kinds": [asdict(row) for row in rows]})
+
+
+def _changes(routes: APIRouter, gateway: Gateway) -> None:
+    services = gateway.services
+
+    @routes.post("/{connection_id}/backfill", openapi_extra=_body(Stretch))
+    async def backfill(request: Request, connection_id: str) -> JSONResponse:
+        """Have a stretch of the past pulled again, some pages after every pull, until it is done."""
+        access = await _known(gateway, request, connection_id)
+        wanted = await _read(request, Stretch)
+        if wanted.since.tzinfo is None or (wanted.until is not None and wanted.until.tzinfo is None):
+            raise InvalidInput("since and until need an offset, such as Z", field="since")
+        kind = KIND_OF_PLURAL.get(wanted.kind, wanted.kind) if wanted.kind is not None else None
+        rows = await run_in_threadpool(
+            connections.backfill, services, _actor(access), connection_id, wanted.since, wanted.until, kind
+        )
+        return _json({"backfills": rows})
+
+    @routes.post("/{connection_id}/pause")
+    async def pause(request: Request, connection_id: str) -> JSONResponse:
+        """Leave it alone until it is resumed."""
+        access = await _known(gateway, request, connection_id)
+        await run_in_threadpool(connections.pause, services, _actor(access), connection_id)
+        return _json({"connection_id": connection_id, "status": "paused"})
+
+    @routes.post("/{connection_id}/resume")
+    async def resume(request: Request, connection_id: str) -> JSONResponse:
+        """Pull it again, from where it had come to."""
+        access = await _known(gateway, request, connection_id)
+        await run_in_threadpool(connections.resume, services, _actor(access), connection_id)
+        return _json({"connection_id": connection_id, "status": "active"})
+
+    @routes.delete("/{connection_id}", status_code=204)
+    async def remove(request: Request, connection_id: str) -> Response:
+        """Forget the account and its credentials; what it brought stays."""
+        access = await _known(gateway, request, connection_id)
+        await run_in_threadpool(connections.remove, services, _actor(access), connection_id)
+        return Response(status_code=204)
+
+
+async def _known(gateway: Gateway, request: Request, connection_id: str) -> Access:
+    """Who asks, about a connection that is there."""
+    access = await gateway.allowed(request, SCOPE)
+    await run_in_threadpool(connections.get, gateway.services, access.partner, _id(connection_id))
+    return access
+
+
+async def _there(ask: Callable[[], T]) -> T:
+    """What a platform answers; its refusals are about what the partner gave us, not about the request's own token."""
+    try:
+        return await run_in_threadpool(ask)
+    except (Unauthorized, Forbidden, NotFound) as error:
+        raise InvalidInput(str(error)) from error
+    except RateLimited as error:
+        raise Unavailable(str(error)) from error
+
+
+async def _read(request: Request, kind: type[T]) -> T:
+    """The body as `kind`; `InvalidInput` says what is wrong with it, and never repeats a value."""
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > LARGEST_BODY:
+            raise InvalidInput(f"the body is larger than {LARGEST_BODY} bytes")
+    try:
+        found = msgspec.json.decode(bytes(body), type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise InvalidInput(f"the body is not what is expected: {error}") from error
+    if any(not _is_plain(text) for text in _texts(msgspec.to_builtins(found))):
+        raise InvalidInput("the body holds characters that cannot be stored or sent")
+    return found
+
+
+def _texts(value: Any) -> list[str]:
+    if isinstance(value, dict):
+        return [text for key, one in value.items() for text in (key, *_texts(one))]
+    if isinstance(value, list):
+        return [text for one in value for text in _texts(one)]
+    return [value] if isinstance(value, str) else []
+
+
+def _is_plain(text: str) -> bool:
+    return text.isprintable() and not any(0xD800 <= ord(letter) < 0xE000 for letter in text)
+
+
+def _id(connection_id: str) -> str:
+    if not connection_id.isprintable():  # what cannot be stored is not there
+        raise NotFound(f"connection {connection_id!r} does not exist")
+    return connection_id
+
+
+def _actor(access: Access) -> Actor:
+    return Actor(access.partner, access.client_id)
+
+
+def _json(body: Any) -> JSONResponse:
+    return JSONResponse(_plain(body), headers={"Cache-Control": "no-store"})
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(one) for one in value]
+    return rfc3339(value) if isinstance(value, datetime) else value
+
+
+def _body(kind: type[msgspec.Struct]) -> dict[str, Any]:
+    schema = msgspec.json.schema_components([kind], ref_template="#/components/schemas/{name}")[1][kind.__name__]
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
