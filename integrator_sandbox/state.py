@@ -16,11 +16,13 @@ from integrator_sandbox.timeline import anchor
 
 @dataclass(frozen=True)
 class Subset:
-    """How much of the data to serve, for fast tests: the first sites, products and contacts; None for all."""
+    """How much of the data to serve, for fast tests: the first sites, products and contacts, the latest
+    days of the fairs; None for all."""
 
     sites: int | None = None
     products: int | None = None
     contacts: int | None = None
+    days: int | None = None
 
 
 @dataclass
@@ -39,7 +41,10 @@ class Sandbox:
     shopify_bucket: Bucket = field(default_factory=lambda: Bucket(1000.0, 1000.0))
     hubspot_tokens: dict[str, float] = field(default_factory=dict)
     extra: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    gone: dict[str, dict[str, datetime]] = field(default_factory=dict)
     requests: dict[str, int] = field(default_factory=dict)
+    parts: dict[str, Any] = field(default_factory=dict)
+    """Platforms that keep their own state, by name."""
 
     def now(self) -> datetime:
         """The sandbox's clock, UTC."""
@@ -63,3 +68,7 @@ class Sandbox:
     def injected(self, platform: str) -> list[dict[str, Any]]:
         """Records a test has added, in the platform's own shape."""
         return self.extra.setdefault(platform, [])
+
+    def removed(self, platform: str) -> dict[str, datetime]:
+        """What a test has deleted at a platform: native ids and when."""
+        return self.gone.setdefault(platform, {})

@@ -5,7 +5,7 @@ leaves the equal ones alone. Several records of one ``native_id`` in a page are 
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
@@ -18,6 +18,25 @@ Raw = dict[str, Any]
 
 
 @dataclass(frozen=True)
+class OAuth:
+    """The authorization-code flow (RFC 6749 §4.1 with PKCE) by which a partner lets us in.
+
+    `authorize` and `token` are addresses with settings in braces, e.g. ``{base_url}/oauth/token``; `defaults` are the
+    settings they may lack. `keeps` maps credential fields to the fields of the token answer they come from, `learns`
+    settings likewise (Salesforce answers with the address of the partner's own instance).
+    """
+
+    authorize: str
+    token: str
+    scopes: tuple[str, ...]
+    keeps: Mapping[str, str]
+    learns: Mapping[str, str] = field(default_factory=dict)
+    defaults: Mapping[str, str] = field(default_factory=dict)
+    client_fields: tuple[str, str] = ("client_id", "client_secret")
+    scope_separator: str = " "
+
+
+@dataclass(frozen=True)
 class PlatformSpec:
     """What a person has to know to connect an account; ``setting_fields`` maps a name to whether it is required."""
 
@@ -26,18 +45,19 @@ class PlatformSpec:
     kinds: tuple[str, ...]
     credential_fields: tuple[str, ...]
     setting_fields: Mapping[str, bool]
+    oauth: OAuth | None = None
 
     def require(self, settings: Mapping[str, Any], credentials: Mapping[str, str]) -> None:
         """Raise `InvalidInput` naming the first setting or credential that is missing or unknown."""
-        for field, required in self.setting_fields.items():
-            if required and not settings.get(field):
-                raise invalid(f"{self.name} setting {field}", settings.get(field), "a non-empty value")
+        for name, required in self.setting_fields.items():
+            if required and not settings.get(name):
+                raise invalid(f"{self.name} setting {name}", settings.get(name), "a non-empty value")
         for name in settings:
             if name not in self.setting_fields:
                 raise invalid(f"{self.name} setting", name, self.setting_fields)
-        for field in self.credential_fields:
-            if not credentials.get(field):
-                raise invalid(f"{self.name} credential {field}", None, "a non-empty value")
+        for name in self.credential_fields:
+            if not credentials.get(name):
+                raise invalid(f"{self.name} credential {name}", None, "a non-empty value")
 
     def require_kind(self, kind: str) -> None:
         """Raise `InvalidInput` when this platform has no records of ``kind``."""
@@ -46,12 +66,45 @@ class PlatformSpec:
 
 
 @dataclass(frozen=True)
+class Window:
+    """A bounded stretch of the past, for a backfill: what changed from `since` to before `until`."""
+
+    since: datetime
+    until: datetime
+
+
+@dataclass(frozen=True)
+class Listing:
+    """All that an account shows now under `scope`: what a former listing of that scope had and this lacks is gone.
+
+    Only for a listing read whole, from its first page to its last; a list of changes is none.
+    """
+
+    scope: str
+    ids: frozenset[str]
+
+
+@dataclass(frozen=True)
+class CustomField:
+    """One of the account's own fields: `string`, `number` or `boolean` in our attributes, and what people call it."""
+
+    type: str
+    label: str | None = None
+
+
+@dataclass(frozen=True)
 class Page:
-    """Canonical records (JSON-able dicts, as in `integrator.contracts`) and the cursor that resumes after them."""
+    """Canonical records (JSON-able dicts, as in `integrator.contracts`) and the cursor that resumes after them.
+
+    Where a platform tells what is gone only by no longer showing it, the last page carries the `listing`. Where it
+    describes its custom fields, the pages carry them all as `fields`, by attribute.
+    """
 
     kind: str
     records: list[Raw]
     cursor: Raw
+    listing: Listing | None = None
+    fields: Mapping[str, CustomField] | None = None
 
 
 class Platform(Protocol):
@@ -68,9 +121,12 @@ class Platform(Protocol):
         *,
         clock: Clock,
         http: HttpPolicy,
+        window: Window | None = None,
     ) -> Iterator[Page]:
         """Everything of ``kind`` that changed since ``cursor``; None means from the beginning.
 
+        With a ``window`` only what changed within it: a backfill, whose cursor is its own and resumes it. The last
+        page's cursor of a finished backfill holds ``{"done": true}``.
         Raises `Unauthorized`, `Forbidden`, `InvalidInput` (permanent), `Unavailable`, `RateLimited` (transient).
         """
         ...
@@ -87,6 +143,12 @@ class Platform(Protocol):
         """Whether a pull would find anything, in a few requests; what a sensor asks."""
         ...
 
+    def count(
+        self, kind: str, settings: Mapping[str, Any], credentials: Mapping[str, str], *, clock: Clock, http: HttpPolicy
+    ) -> int | None:
+        """How many records of ``kind`` the account has now, in a few requests; None where the platform cannot say."""
+        ...
+
     def check(self, settings: Mapping[str, Any], credentials: Mapping[str, str], *, http: HttpPolicy) -> list[str]:
         """The permissions that are missing, by the platform's own names; a wrong credential raises `Unauthorized`."""
         ...
@@ -101,6 +163,11 @@ def mapped(raw: object, to_records: Callable[[Any], list[Raw]]) -> list[Raw]:
             native_id = raw.get("native_id", raw.get("code", raw.get("id")))
             return [{**raw, "native_id": None if native_id is None else str(native_id)}]
         return [{"native_id": None, "unreadable": raw}]
+
+
+def done(cursor: Cursor | None) -> bool:
+    """Whether a backfill with this cursor has come to its end."""
+    return cursor is not None and cursor.get("done") is True
 
 
 def moment(text: object) -> datetime:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from integrator.contracts.errors import (
     Forbidden,
@@ -21,6 +22,7 @@ from integrator.contracts.errors import (
     RateLimited,
     Unauthorized,
     Unavailable,
+    invalid,
 )
 
 if TYPE_CHECKING:
@@ -29,7 +31,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class HttpPolicy:
-    """How patient to be: seconds, and counts per request. ``sleep`` and ``seed`` are there for tests."""
+    """How patient to be: seconds, and counts per request. ``sleep`` and ``seed`` are there for tests.
+
+    ``allow_private`` lets a base address lead into our own network (the sandbox, a platform hosted beside us).
+    ``keep`` is told the credential fields a platform has replaced, such as a refresh token that rotates: they must be
+    stored before the pull goes on, for the old ones are worth nothing any more.
+    """
 
     connect_timeout: float = 5.0
     read_timeout: float = 60.0
@@ -38,6 +45,8 @@ class HttpPolicy:
     longest_wait: float = 65.0
     seed: int = 0
     sleep: Callable[[float], None] = field(default=time.sleep, repr=False)
+    allow_private: bool = False
+    keep: Callable[[Mapping[str, str]], None] | None = field(default=None, repr=False)
 
 
 class Session:
@@ -50,18 +59,33 @@ class Session:
         headers: Mapping[str, str],
         policy: HttpPolicy,
         refresh: "Callable[[Session], Mapping[str, str]] | None" = None,
+        judge: "Callable[[requests.Response], IntegratorError | None] | None" = None,
+        pace: "Callable[[requests.Response], float | None] | None" = None,
     ) -> None:
-        """Opens nothing yet."""
+        """Opens nothing yet. ``judge`` is asked what a refusal means before its status is.
+
+        ``pace`` reads the quota off a good answer: how many seconds the next request has to wait.
+        """
         import requests
+
+        from integrator.platforms.adapter import guarded
+        from integrator.security.addresses import Guard
 
         self.platform = platform
         self.base_url = base_url.rstrip("/")
         self.policy = policy
         self._refresh = refresh
+        self._judge = judge
+        self._pace = pace
+        self._pause: float | None = None
         self._random = random.Random(policy.seed)
         self._session = requests.Session()
         self._session.trust_env = False
+        adapter = guarded(platform, Guard(allow_private=policy.allow_private))
+        self._session.mount("https://", adapter)
+        self._session.mount("http://", adapter)
         self._session.headers.update({"Accept": "application/json", **headers})
+        self._own = frozenset(headers)
 
     def close(self) -> None:
         """Return the connections."""
@@ -76,13 +100,21 @@ class Session:
         return self.send("POST", path, **options)
 
     def send(self, method: str, path: str, **options: Any) -> "requests.Response":
-        """One request that succeeded (2xx); ``path`` is below the base address, or a whole address on the same host."""
+        """One request that succeeded (2xx); ``path`` is below the base address, or a whole address.
+
+        A whole address on another host (a file in a platform's storage) is asked without our headers: it may be any
+        host that an answer names, and the token is meant for the platform alone.
+        """
         url = path if path.startswith(("http://", "https://")) else f"{self.base_url}{path}"
+        if _origin(url) != _origin(self.base_url):
+            options["headers"] = {**dict.fromkeys(self._own), **(options.get("headers") or {})}
+        self._rest()
         refreshed = False
         failure: IntegratorError = Unavailable(f"{self.platform}: no attempt was allowed")
         for attempt in range(1, self.policy.attempts + 1):
             answer, failure = self._once(method, url, options)
             if answer is not None:
+                self._pause = self._pace(answer) if self._pace is not None else None
                 return answer
             if isinstance(failure, Unauthorized) and self._refresh is not None and not refreshed:
                 refreshed = True
@@ -102,6 +134,14 @@ class Session:
         backoff = self.policy.backoff * 2 ** (attempt - 1) * self._random.uniform(0.75, 1.25)
         self.policy.sleep(min(asked if asked is not None else backoff, self.policy.longest_wait))
 
+    def _rest(self) -> None:
+        """Where the last answer said that the quota is used up, wait here and not through refusals."""
+        seconds, self._pause = self._pause, None
+        if seconds is not None and seconds > self.policy.longest_wait:
+            raise RateLimited(f"{self.platform}: the quota is used up", retry_after=seconds)
+        if seconds:
+            self.policy.sleep(seconds)
+
     def _once(
         self, method: str, url: str, options: dict[str, Any]
     ) -> "tuple[requests.Response, IntegratorError] | tuple[None, IntegratorError]":
@@ -110,11 +150,24 @@ class Session:
         timeout = (self.policy.connect_timeout, self.policy.read_timeout)
         try:
             answer = self._session.request(method, url, timeout=timeout, allow_redirects=False, **options)
+        except Unavailable as error:  # the name cannot be resolved
+            return None, error
         except requests.RequestException as error:
-            return None, Unavailable(f"{self.platform}: {method} {url} got no answer ({type(error).__name__})")
+            if isinstance(error, ValueError):  # no address, or no header, by its form
+                raise invalid(
+                    f"{self.platform} address or credential", url.split("?")[0], "an https address"
+                ) from error
+            said = f"{self.platform}: {method} {url.split('?')[0]} got no answer ({type(error).__name__})"
+            return None, Unavailable(said)
         if 200 <= answer.status_code < 300:
             return answer, Unavailable("")
-        return None, failure_of(self.platform, method, url, answer)
+        judged = self._judge(answer) if self._judge is not None else None
+        return None, judged or failure_of(self.platform, method, url, answer)
+
+
+def _origin(url: str) -> tuple[str, str]:
+    parts = urlsplit(url)
+    return parts.scheme, parts.netloc.lower()
 
 
 def failure_of(platform: str, method: str, url: str, answer: "requests.Response") -> IntegratorError:

@@ -4,11 +4,15 @@ from importlib import import_module
 
 from integrator.contracts.errors import invalid
 from integrator.platforms.base import Platform, PlatformSpec
+from integrator.platforms.declarative.spec import SPEC as DECLARATIVE
+from integrator.platforms.eventbrite.spec import SPEC as EVENTBRITE
 from integrator.platforms.hubspot.spec import SPEC as HUBSPOT
 from integrator.platforms.pretix.spec import SPEC as PRETIX
+from integrator.platforms.salesforce.spec import SPEC as SALESFORCE
 from integrator.platforms.shopify.spec import SPEC as SHOPIFY
+from integrator.platforms.stripe.spec import SPEC as STRIPE
 
-PLATFORMS: tuple[PlatformSpec, ...] = (PRETIX, HUBSPOT, SHOPIFY)
+PLATFORMS: tuple[PlatformSpec, ...] = (PRETIX, HUBSPOT, SHOPIFY, EVENTBRITE, STRIPE, SALESFORCE, DECLARATIVE)
 
 
 def spec(name: str) -> PlatformSpec:

@@ -21,8 +21,9 @@ import uvicorn
 from integrator.platforms.http import HttpPolicy
 from integrator_sandbox.app import create_app
 from integrator_sandbox.datasets import fetch_data
-from integrator_sandbox.demo import demo_connections
+from integrator_sandbox.demo import demo_connections, further_connections
 from integrator_sandbox.limits import Bucket, Fault, SlidingWindow
+from integrator_sandbox.prepare import prepared
 from integrator_sandbox.state import Sandbox, Subset
 
 ANCHOR = datetime(2026, 3, 16, 20, 0, tzinfo=UTC)
@@ -40,7 +41,7 @@ class LiveSandbox:
     @property
     def http(self) -> HttpPolicy:
         """A policy that does not wait, and remembers what it would have waited."""
-        return HttpPolicy(attempts=4, read_timeout=10.0, sleep=self.slept.append)
+        return HttpPolicy(attempts=4, read_timeout=10.0, sleep=self.slept.append, allow_private=True)
 
     def clock(self) -> datetime:
         """The sandbox's clock."""
@@ -48,7 +49,8 @@ class LiveSandbox:
 
     def connection(self, platform: str) -> tuple[dict[str, Any], dict[str, str]]:
         """Settings and credentials of the platform's demo partner."""
-        found = next(one for one in demo_connections(self.url) if one["platform"] == platform)
+        every = (*demo_connections(self.url), *further_connections(self.url))
+        found = next(one for one in every if one["platform"] == platform)
         return found["settings"], found["credentials"]
 
     def fault(self, platform: str, status: int, count: int = 1, **more: Any) -> None:
@@ -65,11 +67,11 @@ def served() -> Iterator[LiveSandbox]:
     """The sandbox served by uvicorn in a thread, once a run."""
     home = Path(tempfile.mkdtemp(prefix="sandbox-"))
     fetch_data(PACKAGES)
-    prepared = PACKAGES / "sandbox"
-    for folder in prepared.glob("prepared-*"):
+    prepared(PACKAGES)
+    for folder in (PACKAGES / "sandbox").glob("prepared-*"):
         shutil.copytree(folder, home / "sandbox" / folder.name)
     (home / "data-packages").symlink_to(PACKAGES / "data-packages")
-    subset = Subset(sites=3, products=4, contacts=900)
+    subset = Subset(sites=3, products=4, contacts=900, days=60)
     state = Sandbox(home, ANCHOR, subset, control=True)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -93,6 +95,7 @@ def sandbox(served: LiveSandbox) -> Iterator[LiveSandbox]:
     state.fixed = ANCHOR
     state.faults.ordered.clear()
     state.extra.clear()
+    state.gone.clear()
     state.requests.clear()
     served.slept.clear()
     state.pretix_limit = SlidingWindow(5000, 60.0)
@@ -100,6 +103,9 @@ def sandbox(served: LiveSandbox) -> Iterator[LiveSandbox]:
     state.hubspot_search_limit = SlidingWindow(500, 1.0)
     # A bucket that restores at once: the tests of throttling fill it themselves.
     state.shopify_bucket = Bucket(1000.0, 1e9)
+    for name in ("salesforce", "eventbrite", "stripe"):
+        state.parts[name].reset()
     yield served
     state.faults.ordered.clear()
     state.extra.clear()
+    state.gone.clear()

@@ -1,11 +1,14 @@
 """Speaking to HubSpot: tokens that expire, lists, the search and its limits. What properties mean is in `map`."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from integrator.contracts.errors import InvalidInput, Unauthorized, Unavailable
 from integrator.platforms.http import HttpPolicy, Session, closing, decoded
 from integrator.platforms.hubspot.spec import SPEC
+
+if TYPE_CHECKING:
+    import requests
 
 CONTACTS = "/crm/v3/objects/contacts"
 LIST_LIMIT = 50  # the most that may be asked for together with property history
@@ -16,16 +19,38 @@ SEARCH_WINDOW = 10_000  # results a query; an ``after`` beyond is answered with 
 def session_for(settings: Mapping[str, Any], credentials: Mapping[str, str], http: HttpPolicy) -> Session:
     """A session with a fresh access token; on a 401 it fetches another one, once a request."""
     base = str(settings["base_url"]).rstrip("/")
+    held = {name: credentials[name] for name in SPEC.credential_fields}
 
     def refresh(_: Session | None = None) -> dict[str, str]:
-        return {"Authorization": f"Bearer {access_token(base, credentials, http)}"}
+        access, following = access_token(base, held, http)
+        if following != held["refresh_token"]:
+            held["refresh_token"] = following
+            if http.keep is not None:
+                http.keep({"refresh_token": following})
+        return {"Authorization": f"Bearer {access}"}
 
-    return Session("hubspot", base, refresh(), http, refresh)
+    return Session("hubspot", base, refresh(), http, refresh, pace=pause)
 
 
-def access_token(base: str, credentials: Mapping[str, str], http: HttpPolicy) -> str:
-    """Trade the refresh token for an access token (30 minutes); a refusal is permanent."""
-    form = {"grant_type": "refresh_token", **{name: credentials[name] for name in SPEC.credential_fields}}
+def pause(answer: "requests.Response") -> float | None:
+    """Seconds until the quota allows another request: the day's is up at midnight, the window's when it has passed."""
+    left = answer.headers.get("X-HubSpot-RateLimit-Daily-Remaining")
+    if left == "0":
+        return 3600.0
+    if answer.headers.get("X-HubSpot-RateLimit-Remaining") != "0":
+        return None
+    try:
+        return float(answer.headers.get("X-HubSpot-RateLimit-Interval-Milliseconds", "10000")) / 1000
+    except ValueError:
+        return 10.0
+
+
+def access_token(base: str, credentials: Mapping[str, str], http: HttpPolicy) -> tuple[str, str]:
+    """Trade the refresh token for an access token (30 minutes), and the refresh token to use from now on.
+
+    A refusal is permanent.
+    """
+    form = {"grant_type": "refresh_token", **credentials}
     with closing(Session("hubspot", base, {}, http)) as session:
         try:
             answer = session.post("/oauth/v1/token", data=form)
@@ -34,7 +59,7 @@ def access_token(base: str, credentials: Mapping[str, str], http: HttpPolicy) ->
     body = decoded("hubspot", answer)
     if not isinstance(body, dict) or not isinstance(body.get("access_token"), str):
         raise Unavailable("hubspot: the token answer holds no access_token")
-    return str(body["access_token"])
+    return str(body["access_token"]), str(body.get("refresh_token") or credentials["refresh_token"])
 
 
 def definitions(session: Session) -> list[dict[str, Any]]:
@@ -55,16 +80,17 @@ def next_after(body: Mapping[str, Any]) -> str | None:
     return None if after is None else str(after)
 
 
-def search(session: Session, since_ms: int, operator: str, after: int, limit: int) -> Any:
+def search(session: Session, since_ms: int, operator: str, after: int, limit: int, before_ms: int | None = None) -> Any:
     """One page of contacts by ``lastmodifieddate`` ascending, at or after (``GTE``) or after (``GT``) a time."""
+    filters = [{"propertyName": "lastmodifieddate", "operator": operator, "value": str(since_ms)}]
+    if before_ms is not None:
+        filters.append({"propertyName": "lastmodifieddate", "operator": "LT", "value": str(before_ms)})
     return decoded(
         "hubspot",
         session.post(
             f"{CONTACTS}/search",
             json={
-                "filterGroups": [
-                    {"filters": [{"propertyName": "lastmodifieddate", "operator": operator, "value": str(since_ms)}]}
-                ],
+                "filterGroups": [{"filters": filters}],
                 "sorts": [{"propertyName": "lastmodifieddate", "direction": "ASCENDING"}],
                 "properties": ["lastmodifieddate"],
                 "limit": limit,

@@ -5,11 +5,11 @@ came in May is not known in March.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from integrator.platforms.base import Raw, moment, stamp
+from integrator.platforms.base import CustomField, Raw, moment, stamp
 
 STAGE = "lifecyclestage"
 LEAD_STATUS = "hs_lead_status"
@@ -25,6 +25,13 @@ class Reading:
     types: Mapping[str, str]
     converted_stages: frozenset[str]
     lost_statuses: frozenset[str]
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def fields(self) -> dict[str, CustomField]:
+        """The custom properties as our attributes will be."""
+        ours = {"number": "number", "bool": "boolean"}
+        return {name: CustomField(ours.get(kind, "string"), self.labels.get(name)) for name, kind in self.types.items()}
 
     @property
     def history(self) -> list[str]:
@@ -45,6 +52,7 @@ def reading(definitions: Sequence[Mapping[str, Any]], settings: Mapping[str, Any
         types,
         frozenset(settings.get("converted_stages") or ("customer",)),
         frozenset(settings.get("lost_statuses") or ("UNQUALIFIED",)),
+        {str(one["name"]): str(one["label"]) for one in definitions if one["name"] in types and one.get("label")},
     )
 
 

@@ -1,11 +1,12 @@
 """What changed among a HubSpot account's contacts since a cursor.
 
 First the whole list, then the search by ``lastmodifieddate``. The search's index lags by seconds, hence the overlap;
-it stops at 10,000 results, hence the moving window.
-A cursor is ``{since}`` between pulls and ``{since, after}`` within the list.
+it stops at 10,000 results, hence the moving window. It never shows archived contacts: their own list is read after it.
+A cursor is ``{since}`` between pulls and ``{since, after}`` within the list. A backfill is a search between two times.
 """
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
@@ -13,6 +14,9 @@ from integrator.platforms.base import (
     Clock,
     Cursor,
     Page,
+    Raw,
+    Window,
+    done,
     mapped,
     missing_permissions,
     moment,
@@ -52,18 +56,18 @@ class HubSpot:
         *,
         clock: Clock,
         http: HttpPolicy,
+        window: Window | None = None,
     ) -> Iterator[Page]:
         """See `integrator.platforms.base.Platform`."""
         SPEC.require(settings, credentials)
         SPEC.require_kind(kind)
+        if done(cursor):
+            return
         with closing(session_for(settings, credentials, http)) as session:
             answer = session.get("/crm/v3/properties/contacts")
             how = reading(results(decoded("hubspot", answer)), settings)
-            started = stamp(server_time(answer, clock()))
-            if cursor is None or "after" in cursor:
-                yield from _list(session, how, cursor or {"since": started})
-            else:
-                yield from _search(session, how, str(cursor["since"]), started)
+            for page in _pages(session, how, cursor, stamp(server_time(answer, clock())), window):
+                yield replace(page, fields=how.fields)
 
     def has_news(
         self,
@@ -81,6 +85,17 @@ class HubSpot:
             return True
         with closing(session_for(settings, credentials, http)) as session:
             return bool(results(search(session, _ms(cursor["since"]), "GT", 0, 1)))
+
+    def count(
+        self, kind: str, settings: Mapping[str, Any], credentials: Mapping[str, str], *, clock: Clock, http: HttpPolicy
+    ) -> int | None:
+        """Contacts that are not archived: the total of a search."""
+        SPEC.require(settings, credentials)
+        SPEC.require_kind(kind)
+        with closing(session_for(settings, credentials, http)) as session:
+            body = search(session, 0, "GTE", 0, 1)
+            total = body.get("total") if isinstance(body, dict) else None
+            return total if isinstance(total, int) else None
 
     def check(self, settings: Mapping[str, Any], credentials: Mapping[str, str], *, http: HttpPolicy) -> list[str]:
         """Missing scopes: reading contacts, reading their properties."""
@@ -101,35 +116,69 @@ def _ms(text: object) -> int:
     return round(moment(text).timestamp() * 1000)
 
 
-def _list(session: Session, how: Reading, cursor: Cursor) -> Iterator[Page]:
+def _pages(
+    session: Session, how: Reading, cursor: Cursor | None, started: str, window: Window | None
+) -> Iterator[Page]:
+    listing = cursor is not None and "after" in cursor
+    if window is not None:
+        finished: Raw = {"done": True}
+        if listing:
+            yield from _list(session, how, cursor or {}, finished)
+            return
+        low = str((cursor or {}).get("since") or stamp(window.since))
+        yield from _search(session, how, _Span(low, _ms(low), finished, _ms(stamp(window.until))))
+    elif cursor is None or listing:
+        since = str((cursor or {}).get("since") or started)
+        yield from _list(session, how, cursor or {"since": since}, {"since": since})
+    else:
+        since = str(cursor["since"])
+        finished = {"since": max(since, started, key=moment)}
+        yield from _search(session, how, _Span(since, _ms(stamp(moment(since) - OVERLAP)), finished))
+
+
+def _list(session: Session, how: Reading, cursor: Cursor, finished: Raw) -> Iterator[Page]:
     """All contacts by id, from ``cursor["after"]`` on; what changes meanwhile is found by the search that follows."""
     after: str | None = cursor.get("after")
-    since = cursor["since"]
-    params = {"limit": LIST_LIMIT, "properties": ",".join(PLAIN), "propertiesWithHistory": ",".join(how.history)}
-    records: list[dict[str, Any]] = []
+    within = {key: value for key, value in cursor.items() if key == "since"}
+    records: list[Raw] = []
     answers = 0
     while True:
-        body = decoded("hubspot", session.get(CONTACTS, params=params | ({"after": after} if after else {})))
+        body = decoded("hubspot", session.get(CONTACTS, params=_params(how, after)))
         for contact in results(body):
             records += mapped(contact, lambda c: contact_records(c, how))
         after = next_after(body)
         answers += 1
         if after is None or answers % LISTS_A_PAGE == 0:
-            yield Page("contact", records, {"since": since} if after is None else {"since": since, "after": after})
+            yield Page("contact", records, finished if after is None else {**within, "after": after})
             records = []
         if after is None:
             return
 
 
-def _search(session: Session, how: Reading, since: str, started: str) -> Iterator[Page]:
+def _params(how: Reading, after: str | None) -> dict[str, Any]:
+    wanted = {"limit": LIST_LIMIT, "properties": ",".join(PLAIN), "propertiesWithHistory": ",".join(how.history)}
+    return wanted | ({"after": after} if after else {})
+
+
+@dataclass(frozen=True)
+class _Span:
+    """What a search covers: ``since`` is where it resumes, ``low`` and ``until`` its bounds in milliseconds."""
+
+    since: str
+    low: int
+    finished: Raw
+    until: int | None = None
+
+
+def _search(session: Session, how: Reading, span: _Span) -> Iterator[Page]:
     """Contacts changed since, oldest change first, so that every page's last change is a place to resume."""
-    low, offset = _ms(stamp(moment(since) - OVERLAP)), 0
+    low, offset = span.low, 0
     newest = low
     while True:
-        body = search(session, low, "GTE", offset, SEARCH_LIMIT)
+        body = search(session, low, "GTE", offset, SEARCH_LIMIT, span.until)
         found = results(body)
         after = next_after(body)
-        records: list[dict[str, Any]] = []
+        records: list[Raw] = []
         if found:
             newest = max(_ms(contact["properties"]["lastmodifieddate"]) for contact in found)
             for contact in read(session, [str(c["id"]) for c in found], PLAIN, how.history):
@@ -137,12 +186,29 @@ def _search(session: Session, how: Reading, since: str, started: str) -> Iterato
         if after is None:
             break
         offset = int(after)
-        resume = stamp(moment(found[-1]["properties"]["lastmodifieddate"])) if found else since
-        yield Page("contact", records, {"since": max(since, resume, key=moment)})
+        resume = stamp(moment(found[-1]["properties"]["lastmodifieddate"])) if found else span.since
+        yield Page("contact", records, {"since": max(span.since, resume, key=moment)})
         if offset + SEARCH_LIMIT > SEARCH_WINDOW:
             if newest == low:
                 # More contacts changed at one instant than a query can return: read the whole list instead.
-                yield from _list(session, how, {"since": started})
+                yield from _list(session, how, {k: v for k, v in span.finished.items() if k == "since"}, span.finished)
                 return
             low, offset = newest, 0
-    yield Page("contact", records, {"since": max(since, started, key=moment)})
+    if span.until is None:
+        records += _archived(session, how, span.low)
+    yield Page("contact", records, span.finished)
+
+
+def _archived(session: Session, how: Reading, since_ms: int) -> list[Raw]:
+    """Contacts archived since; HubSpot keeps them for ninety days and orders them by id, so the list is read whole."""
+    records: list[Raw] = []
+    after: str | None = None
+    while True:
+        body = decoded("hubspot", session.get(CONTACTS, params={**_params(how, after), "archived": "true"}))
+        for contact in results(body):
+            gone = contact.get("archivedAt") if isinstance(contact, dict) else None
+            if gone and _ms(gone) >= since_ms:
+                records += mapped(contact, lambda c: contact_records(c, how))
+        after = next_after(body)
+        if after is None:
+            return records

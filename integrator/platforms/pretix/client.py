@@ -34,3 +34,11 @@ def listed(session: Session, path: str, **params: Any) -> Iterator[Any]:
         results, more = page(session, path, params, number)
         yield from results
         number += 1
+
+
+def total(session: Session, path: str, **params: Any) -> int:
+    """How many entries a list has."""
+    body = decoded("pretix", session.get(path, params={"page_size": 1, **params}))
+    if not isinstance(body, dict) or not isinstance(body.get("count"), int):
+        raise Unavailable(f"pretix: {path} did not answer with a count")
+    return int(body["count"])

@@ -1,8 +1,11 @@
 """What changed in a pretix organizer since a cursor.
 
 Check-ins move no timestamp, so a date is read again when it has ended since the last pull, and, as scanners upload
-late, the dates of the last two days once every six hours. Single events have no filter: they are read whole.
-A cursor is ``{since, settled}`` between pulls and ``{since, settled, until, done}`` within one.
+late, the dates of the last two days once every six hours. Single events have no filter: they are read whole. What was
+deleted is only no longer shown: when the number of dates has changed, all of them are listed, once a day at most, at
+once when there are fewer.
+A cursor is ``{since, settled, dates, listed}`` between pulls and has ``until`` and ``seen`` within one; a backfill's is
+``{seen}`` for events, ``{since}`` for orders.
 """
 
 from collections.abc import Iterator, Mapping
@@ -13,20 +16,24 @@ from typing import Any
 from integrator.platforms.base import (
     Clock,
     Cursor,
+    Listing,
     Page,
     Raw,
+    Window,
+    done,
     mapped,
     missing_permissions,
     moment,
     stamp,
 )
-from integrator.platforms.http import HttpPolicy, Session, closing, server_time
-from integrator.platforms.pretix.client import listed, page, session_for
+from integrator.platforms.http import HttpPolicy, Session, closing, decoded, server_time
+from integrator.platforms.pretix.client import listed, page, session_for, total
 from integrator.platforms.pretix.map import (
     Context,
     contact_records,
     date_records,
     ended,
+    event_id,
     sale_records,
 )
 from integrator.platforms.pretix.spec import SPEC
@@ -35,6 +42,7 @@ OVERLAP = timedelta(minutes=1)
 SETTLE_EVERY = timedelta(hours=6)
 SETTLE_BACK = timedelta(days=2)
 SINGLE_EVENTS_BACK = timedelta(days=30)
+LIST_EVERY = timedelta(days=1)
 
 
 class Pretix:
@@ -51,15 +59,20 @@ class Pretix:
         *,
         clock: Clock,
         http: HttpPolicy,
+        window: Window | None = None,
     ) -> Iterator[Page]:
         """See `integrator.platforms.base.Platform`."""
         SPEC.require(settings, credentials)
         SPEC.require_kind(kind)
+        if done(cursor):
+            return
         with closing(session_for(settings, credentials, http)) as session:
-            if kind == "event":
-                yield from _events(session, settings, cursor or {}, clock)
+            if kind != "event":
+                yield from _orders(session, kind, cursor or {}, window)
+            elif window is not None:
+                yield from _dates_within(session, settings, cursor or {}, window)
             else:
-                yield from _orders(session, kind, cursor or {})
+                yield from _events(session, settings, cursor or {}, clock)
 
     def has_news(
         self,
@@ -84,6 +97,23 @@ class Pretix:
             orders, _ = page(session, "/orders/", params)
             return any(last is None or moment(order["last_modified"]) > moment(last) for order in orders)
 
+    def count(
+        self, kind: str, settings: Mapping[str, Any], credentials: Mapping[str, str], *, clock: Clock, http: HttpPolicy
+    ) -> int | None:
+        """Dates and single events; order positions, cancelled ones too; orders (one buyer each). Test orders count too."""
+        SPEC.require(settings, credentials)
+        SPEC.require_kind(kind)
+        with closing(session_for(settings, credentials, http)) as session:
+            if kind == "contact":
+                return total(session, "/orders/", testmode="false")
+            events = list(listed(session, "/events/"))
+            if kind == "event":
+                return total(session, "/subevents/") + sum(not event.get("has_subevents") for event in events)
+            return sum(
+                total(session, f"/events/{event['slug']}/orderpositions/", include_canceled_positions="true")
+                for event in events
+            )
+
     def check(self, settings: Mapping[str, Any], credentials: Mapping[str, str], *, http: HttpPolicy) -> list[str]:
         """Missing permissions of the token's team: events, orders."""
         SPEC.require(settings, credentials)
@@ -100,7 +130,7 @@ PLATFORM = Pretix()
 
 
 def _events(session: Session, settings: Mapping[str, Any], cursor: Cursor, clock: Clock) -> Iterator[Page]:
-    head = session.get("/events/", params={"page_size": 1})
+    head = session.get("/subevents/", params={"page_size": 1})
     now = server_time(head, clock())
     since: str | None = cursor.get("since")
     until = cursor.get("until") or stamp(now)
@@ -108,22 +138,80 @@ def _events(session: Session, settings: Mapping[str, Any], cursor: Cursor, clock
     back = since
     if since is not None and now - moment(settled) >= SETTLE_EVERY:
         back, settled = stamp(moment(since) - SETTLE_BACK), until
-    done = set(cursor.get("done", ()))
+    seen = set(cursor.get("seen", ()))
+    kept = {key: cursor[key] for key in ("dates", "listed") if key in cursor}
     changed = None
     if since is not None and back is not None:
         changed = _changed(session, stamp(moment(since) - OVERLAP), back, now)
-    for event in sorted(listed(session, "/events/"), key=lambda e: str(e["slug"])):
+    events = _by_slug(session)
+    met = {str(event["slug"]) for event in events if not event.get("has_subevents")}
+    for event in events:
         slug = str(event["slug"])
-        if slug in done:
+        if slug in seen:
             continue
         records = _event(session, event, changed, Context(event, settings, now, since is None), since)
-        done.add(slug)
+        met.update(str(record["native_id"]) for record in records)
+        seen.add(slug)
         if records:
-            within = {"since": since, "settled": settled, "until": until, "done": sorted(done)}
-            yield Page("event", records, within)
-    after = {"since": until, "settled": settled}
-    if after != cursor:
-        yield Page("event", [], after)
+            yield Page(
+                "event", records, {"since": since, "settled": settled, "until": until, "seen": sorted(seen), **kept}
+            )
+    count = decoded("pretix", head).get("count")
+    shown = None
+    if _list_again(cursor, count, now):
+        # A first pull that ran through has met every date already.
+        shown = Listing("events", frozenset(met) if not cursor else _shown(session, events))
+        kept = {"dates": count, "listed": until}
+    after = {"since": until, "settled": settled, **kept}
+    if shown is not None or after != cursor:
+        yield Page("event", [], after, shown)
+
+
+def _list_again(cursor: Cursor, count: object, now: datetime) -> bool:
+    """Whether all dates have to be listed, by their number: it changes seldom, and a list of thousands takes minutes."""
+    before, last = cursor.get("dates"), cursor.get("listed")
+    if before is None or last is None or not isinstance(count, int) or count < before:
+        return True
+    return count != before and now - moment(last) >= LIST_EVERY
+
+
+def _shown(session: Session, events: list[Raw]) -> frozenset[str]:
+    """The native ids of every date and single event there is now."""
+    single = {str(event["slug"]) for event in events if not event.get("has_subevents")}
+    dates = listed(session, "/subevents/", ordering="id")
+    return frozenset(single | {event_id(date.get("event"), date.get("id")) for date in dates})
+
+
+def _by_slug(session: Session) -> list[Raw]:
+    return sorted(listed(session, "/events/"), key=lambda event: str(event["slug"]))
+
+
+def _dates_within(session: Session, settings: Mapping[str, Any], cursor: Cursor, window: Window) -> Iterator[Page]:
+    """Dates modified or over within the window, event by event."""
+    since = stamp(window.since)
+    changed = _changed(session, since, since, window.until)
+    seen = set(cursor.get("seen", ()))
+    for event in _by_slug(session):
+        slug = str(event["slug"])
+        if slug in seen:
+            continue
+        seen.add(slug)
+        if not event.get("has_subevents") and not _over(event, window.since, window.until):
+            continue
+        mine = {slug: [date for date in changed.get(slug, ()) if _within(date, window)]}
+        records = _event(session, event, mine, Context(event, settings, window.until, True), None)
+        if records:
+            yield Page("event", records, {"seen": sorted(seen)})
+    yield Page("event", [], {"done": True})
+
+
+def _within(date: Mapping[str, Any], window: Window) -> bool:
+    """Modified or over within the window; one that cannot be read counts, so that landing gets to quarantine it."""
+    try:
+        modified = window.since <= moment(date.get("last_modified")) < window.until
+    except ValueError:
+        return True
+    return modified or _over(date, window.since, window.until)
 
 
 def _changed(session: Session, since: str, back: str, now: datetime) -> dict[str, list[Any]]:
@@ -172,20 +260,23 @@ def _event(
     return [record for date in dates for record in mapped(date, lambda d: date_records(d, full))]
 
 
-def _orders(session: Session, kind: str, cursor: Cursor) -> Iterator[Page]:
+def _orders(session: Session, kind: str, cursor: Cursor, window: Window | None) -> Iterator[Page]:
     """Orders by ``last_modified``, moving the filter along: page numbers would shift under changes."""
     currencies = {str(event["slug"]): str(event["currency"]) for event in listed(session, "/events/")}
-    since: str | None = cursor.get("since")
+    since: str | None = cursor.get("since") or (stamp(window.since) if window else None)
+    until = window.until if window else datetime.max.replace(tzinfo=UTC)
     last = since
-    asked = None if since is None else stamp(moment(since) - OVERLAP)
+    asked = since if since is None or window else stamp(moment(since) - OVERLAP)
     number, more = 1, True
     while more:
         params = {"ordering": "last_modified", "include_canceled_positions": "true"}
         orders, more = page(session, "/orders/", params | ({"modified_since": asked} if asked else {}), number)
+        kept = [order for order in orders if not _modified_after(order, until)]
+        more = more and len(kept) == len(orders)
         records = []
-        for order in orders:
+        for order in kept:
             records += mapped(order, lambda o: sale_records(o, currencies) if kind == "sale" else contact_records(o))
-        times = [order["last_modified"] for order in orders if isinstance(order, dict) and order.get("last_modified")]
+        times = [order["last_modified"] for order in kept if isinstance(order, dict) and order.get("last_modified")]
         newest = stamp(moment(max(times, key=moment))) if times else asked
         # Fifty orders of one instant cannot move the filter along: only then the page number does.
         number = number + 1 if newest == asked else 1
@@ -194,3 +285,12 @@ def _orders(session: Session, kind: str, cursor: Cursor) -> Iterator[Page]:
             last = newest
         if records:
             yield Page(kind, records, {"since": last})
+    if window is not None:
+        yield Page(kind, [], {"done": True})
+
+
+def _modified_after(order: Any, until: datetime) -> bool:
+    try:
+        return moment(order.get("last_modified")) >= until
+    except (AttributeError, ValueError):
+        return False

@@ -46,11 +46,15 @@ def query(
             raise Unavailable("shopify: the answer is not an object")
         errors = body.get("errors")
         if not errors:
+            if short := _until_restored(body):
+                # The bucket does not hold another query like this one: wait for the points, not through refusals.
+                session.policy.sleep(min(short, session.policy.longest_wait))
             return body["data"], answer
         codes = _codes(errors)
         if "THROTTLED" not in codes:
             raise _failure(errors, codes)
-        failure = RateLimited("shopify: throttled", retry_after=_until_restored(body))
+        restored = _until_restored(body)
+        failure = RateLimited("shopify: throttled", retry_after=None if restored is None else max(0.05, restored))
         if attempt < session.policy.attempts:
             session.wait(attempt, failure)
     raise failure
@@ -80,7 +84,7 @@ def _until_restored(body: Mapping[str, Any]) -> float | None:
     status: Mapping[str, Any] = cost.get("throttleStatus") or {}
     lacking = float(cost.get("requestedQueryCost") or 0) - float(status.get("currentlyAvailable") or 0)
     rate = float(status.get("restoreRate") or 0)
-    return max(0.05, lacking / rate) if rate else None
+    return max(0.0, lacking / rate) if rate else None
 
 
 def finished_bulk(session: Session, path: str, document: str, operation_id: str) -> dict[str, Any]:

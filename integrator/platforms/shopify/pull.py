@@ -1,13 +1,14 @@
 """What changed among a shop's orders since a cursor: a bulk operation at first, pages by ``updated_at`` after.
 
 A cursor is ``{since}`` between pulls, ``{since, bulk, offset}`` within a bulk file (bytes, always at an order's start)
-and ``{since, low, after}`` within pages.
+and ``{since, low, after}`` within pages; a backfill's is ``{after}``. A deleted order is no longer listed and leaves no
+trace: `count` shows the gap.
 """
 
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from integrator.contracts.errors import Forbidden, NotFound, Unavailable
 from integrator.platforms.base import (
@@ -15,6 +16,8 @@ from integrator.platforms.base import (
     Cursor,
     Page,
     Raw,
+    Window,
+    done,
     mapped,
     missing_permissions,
     moment,
@@ -31,6 +34,9 @@ from integrator.platforms.shopify.client import (
 )
 from integrator.platforms.shopify.map import LINE_FIELDS, ORDER_FIELDS, sale_records
 from integrator.platforms.shopify.spec import SPEC
+
+if TYPE_CHECKING:
+    import requests
 
 OVERLAP = timedelta(minutes=5)
 ORDERS_A_PAGE = 12  # with ten lines each, 890 of the 1,000 points one query may cost; what is not used comes back
@@ -53,6 +59,10 @@ ORDERS = f"""query ($first: Int!, $after: String, $query: String, $lines: Int!) 
 MORE_LINES = f"""query ($id: ID!, $after: String, $lines: Int!) {{ node(id: $id) {{ ... on Order {{
   lineItems(first: $lines, after: $after) {{
     nodes {{ {LINE_FIELDS} }} pageInfo {{ hasNextPage endCursor }} }} }} }} }}"""
+COUNT_BULK = """{ orders(query: "test:false") { edges { node { id
+  lineItems { edges { node { id } } } } } } }"""
+POLL_COUNT = """query ($id: ID!) { node(id: $id) { ... on BulkOperation {
+  id status errorCode createdAt objectCount rootObjectCount url } } }"""
 NEWEST = """query ($query: String) { orders(first: 1, query: $query, sortKey: UPDATED_AT) { nodes { id } } }"""
 
 
@@ -70,12 +80,17 @@ class Shopify:
         *,
         clock: Clock,
         http: HttpPolicy,
+        window: Window | None = None,
     ) -> Iterator[Page]:
         """See `integrator.platforms.base.Platform`."""
         SPEC.require(settings, credentials)
         SPEC.require_kind(kind)
+        if done(cursor):
+            return
         with closing(session_for(settings, credentials, http)) as session:
-            if cursor is None or "bulk" in cursor:
+            if window is not None:
+                yield from _backfill(session, settings, cursor or {}, window)
+            elif cursor is None or "bulk" in cursor:
                 yield from _bulk(session, settings, cursor)
             else:
                 yield from _updates(session, settings, cursor, clock)
@@ -98,6 +113,17 @@ class Shopify:
             wanted = {"query": f"updated_at:>'{cursor['since']}'"}
             data, _ = query(session, api_path(settings), NEWEST, wanted)
             return bool(data["orders"]["nodes"])
+
+    def count(
+        self, kind: str, settings: Mapping[str, Any], credentials: Mapping[str, str], *, clock: Clock, http: HttpPolicy
+    ) -> int | None:
+        """Lines of orders that are no tests: a bulk operation counts them, its file is not fetched."""
+        SPEC.require(settings, credentials)
+        SPEC.require_kind(kind)
+        path = api_path(settings)
+        with closing(session_for(settings, credentials, http)) as session:
+            operation = finished_bulk(session, path, POLL_COUNT, _run_bulk(session, path, COUNT_BULK))
+            return int(operation["objectCount"]) - int(operation["rootObjectCount"])
 
     def check(self, settings: Mapping[str, Any], credentials: Mapping[str, str], *, http: HttpPolicy) -> list[str]:
         """Missing access scopes: orders, products."""
@@ -131,15 +157,15 @@ def _bulk(session: Session, settings: Mapping[str, Any], cursor: Cursor | None) 
     yield from _file(session, settings, finished_bulk(session, path, POLL_BULK, operation_id), 0)
 
 
-def _run_bulk(session: Session, path: str) -> str:
+def _run_bulk(session: Session, path: str, document: str = BULK) -> str:
     """Start the bulk query; where our own is still running (a crash before the first page), take that one."""
-    data, _ = query(session, path, RUN_BULK, {"query": BULK})
+    data, _ = query(session, path, RUN_BULK, {"query": document})
     started = data["bulkOperationRunQuery"]
     if started["bulkOperation"] is not None:
         return str(started["bulkOperation"]["id"])
     data, _ = query(session, path, CURRENT_BULK)
     current = data["currentBulkOperation"]
-    if current and current["query"] == BULK and current["status"] in ("CREATED", "RUNNING"):
+    if current and current["query"] == document and current["status"] in ("CREATED", "RUNNING"):
         return str(current["id"])
     said = "; ".join(str(error["message"]) for error in started["userErrors"])
     raise Unavailable(f"shopify: the bulk operation could not start: {said[:200]}")
@@ -190,15 +216,30 @@ def _grouped(session: Session, url: str, offset: int) -> Iterator[tuple[Any, lis
 
 def _updates(session: Session, settings: Mapping[str, Any], cursor: Cursor, clock: Clock) -> Iterator[Page]:
     """Orders changed since, by ``updated_at``; Shopify's end cursor stays put when orders move behind it."""
+    low = cursor.get("low") or stamp(moment(cursor["since"]) - OVERLAP)
+    until: str | None = cursor.get("until")
+    for records, after, answer in _read(session, settings, f"updated_at:>='{low}'", cursor.get("after")):
+        until = until or max(cursor["since"], stamp(server_time(answer, clock())), key=moment)
+        within = {"since": cursor["since"], "low": low, "after": after, "until": until}
+        yield Page("sale", records, {"since": until} if after is None else within)
+
+
+def _backfill(session: Session, settings: Mapping[str, Any], cursor: Cursor, window: Window) -> Iterator[Page]:
+    """Orders last changed within the window."""
+    wanted = f"updated_at:>='{stamp(window.since)}' updated_at:<'{stamp(window.until)}'"
+    for records, after, _ in _read(session, settings, wanted, cursor.get("after")):
+        yield Page("sale", records, {"done": True} if after is None else {"after": after})
+
+
+def _read(
+    session: Session, settings: Mapping[str, Any], wanted: str, after: str | None
+) -> "Iterator[tuple[list[Raw], str | None, requests.Response]]":
+    """Records of the orders ``wanted``, several answers gathered; with where to go on, None at the end."""
     path = api_path(settings)
     cost = str(settings.get("unit_cost_attribute") or "unit_cost")
-    low = cursor.get("low") or stamp(moment(cursor["since"]) - OVERLAP)
-    after: str | None = cursor.get("after")
-    until: str | None = cursor.get("until")
     records: list[Raw] = []
     for number in range(1, 1_000_000):
-        data, answer = _page(session, path, after, low)
-        until = until or max(cursor["since"], stamp(server_time(answer, clock())), key=moment)
+        data, answer = _page(session, path, after, wanted)
         for order in data["orders"]["nodes"]:
             lines = _lines(session, path, order)
             whole = {**order, "lineItems": lines} if isinstance(order, dict) else order
@@ -206,20 +247,21 @@ def _updates(session: Session, settings: Mapping[str, Any], cursor: Cursor, cloc
         info = data["orders"]["pageInfo"]
         after = info["endCursor"]
         if not info["hasNextPage"]:
-            break
+            yield records, None, answer
+            return
         if number % PAGES_A_PAGE == 0:
-            yield Page("sale", records, {"since": cursor["since"], "low": low, "after": after, "until": until})
+            yield records, after, answer
             records = []
-    yield Page("sale", records, {"since": until})
 
 
-def _page(session: Session, path: str, after: str | None, low: str) -> tuple[dict[str, Any], Any]:
+def _page(session: Session, path: str, after: str | None, wanted: str) -> "tuple[dict[str, Any], requests.Response]":
     """A page of orders, smaller where the shop's plan or a new price list finds it too expensive."""
     first = ORDERS_A_PAGE
     while True:
-        wanted = {"first": first, "after": after, "query": f"updated_at:>='{low}'", "lines": LINES_A_PAGE}
         try:
-            return query(session, path, ORDERS, wanted)
+            return query(
+                session, path, ORDERS, {"first": first, "after": after, "query": wanted, "lines": LINES_A_PAGE}
+            )
         except TooExpensive:
             if first == 1:
                 raise

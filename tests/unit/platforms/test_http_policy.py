@@ -48,7 +48,7 @@ class Script:
 
     @property
     def policy(self) -> HttpPolicy:
-        return HttpPolicy(attempts=4, backoff=1.0, sleep=self.slept.append)
+        return HttpPolicy(attempts=4, backoff=1.0, sleep=self.slept.append, allow_private=True)
 
     def session(self, **more: object) -> Session:
         port = self.server.server_address[1]
@@ -132,7 +132,7 @@ def test_errors_do_not_repeat_the_query(script: Script) -> None:
 
 def test_nobody_there_is_transient() -> None:
     slept: list[float] = []
-    policy = HttpPolicy(attempts=3, sleep=slept.append)
+    policy = HttpPolicy(attempts=3, sleep=slept.append, allow_private=True)
     with closing(Session("shop", "http://127.0.0.1:9", {}, policy)) as session, pytest.raises(Unavailable):
         session.get("/")
     assert len(slept) == 2

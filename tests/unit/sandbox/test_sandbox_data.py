@@ -7,12 +7,12 @@ import pytest
 from integrator.contracts.errors import Unavailable
 from integrator.platforms.registry import spec
 from integrator_sandbox import datasets
-from integrator_sandbox.datasets import DATASETS, LOCK, fetch_data
-from integrator_sandbox.demo import demo_connections
+from integrator_sandbox.datasets import DATASETS, FURTHER_DATASETS, LOCK, fetch_data
+from integrator_sandbox.demo import demo_connections, further_connections
 
 
 def test_every_set_says_what_it_is() -> None:
-    for dataset in DATASETS:
+    for dataset in (*DATASETS, *FURTHER_DATASETS):
         assert "MIT" in dataset.honest or "CC BY" in dataset.honest
         assert "do not line up" in dataset.honest
         assert "\n" not in dataset.honest
@@ -20,7 +20,7 @@ def test_every_set_says_what_it_is() -> None:
 
 def test_every_package_is_locked_with_hashes_and_no_registry() -> None:
     text = LOCK.read_text()
-    for dataset in DATASETS:
+    for dataset in (*DATASETS, *FURTHER_DATASETS):
         assert f"{dataset.package}==" in text
     assert "--hash=sha256:" in text
     assert "://" not in text
@@ -29,6 +29,9 @@ def test_every_package_is_locked_with_hashes_and_no_registry() -> None:
 def test_demo_connections_satisfy_their_platforms() -> None:
     connections = demo_connections("http://127.0.0.1:1/")
     assert [one["partner"] for one in connections] == [dataset.partner for dataset in DATASETS]
+    connections += further_connections("http://127.0.0.1:1/")
+    expected = [(dataset.partner, dataset.platform) for dataset in (*DATASETS, *FURTHER_DATASETS)]
+    assert [(one["partner"], one["platform"]) for one in connections] == expected
     for one in connections:
         spec(one["platform"]).require(one["settings"], one["credentials"])
         assert one["settings"]["base_url"].startswith("http://127.0.0.1:1/")

@@ -1,0 +1,1 @@
+"""Eventbrite ticketing: events with attendance, tickets as sales, buyers."""

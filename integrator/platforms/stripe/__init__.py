@@ -1,0 +1,1 @@
+"""Stripe payments: charges as sales, customers as contacts."""
