@@ -8,6 +8,7 @@ import warnings
 from dagster import BetaWarning, DefaultSensorStatus, Definitions, in_process_executor
 
 from integrator.settings import Settings, load_settings
+from integrator_dagster.assets.files import file_assets
 from integrator_dagster.assets.harmonize import harmonize_assets
 from integrator_dagster.assets.ingest import ingest_assets
 from integrator_dagster.assets.publish import publish_assets
@@ -20,6 +21,7 @@ from integrator_dagster.jobs import build_jobs
 from integrator_dagster.resources.integrator import Integrator
 from integrator_dagster.schedules.calendar import build_schedules
 from integrator_dagster.sensors.failed_runs import failure_sensor
+from integrator_dagster.sensors.files import files_sensor
 from integrator_dagster.sensors.news import news_sensor
 from integrator_dagster.sensors.promotions import promotion_sensor
 from integrator_dagster.sensors.registry import registry_sensor
@@ -51,6 +53,7 @@ def _assembled(settings: Settings, work: Work, manifest: Manifest, integrator: I
     return Definitions(
         assets=[
             *ingest_assets(work),
+            *file_assets(work),
             harmonize_assets(work, manifest),
             *train_assets(work),
             *score_assets(work),
@@ -62,6 +65,7 @@ def _assembled(settings: Settings, work: Work, manifest: Manifest, integrator: I
         sensors=[
             registry_sensor(work, sensors_on),
             news_sensor(work, jobs, sensors_on),
+            files_sensor(work, jobs, sensors_on),
             failure_sensor(jobs, sensors_on),
             promotion_sensor(jobs, sensors_on),
         ],

@@ -14,6 +14,7 @@ from integrator_dagster.dbt.build import BuildReport, Say
 
 if TYPE_CHECKING:
     from integrator.steps.deliver import DeliveryReport
+    from integrator.steps.files import FilesReport
     from integrator.steps.ingest import IngestReport
     from integrator.steps.publish import PublishReport
     from integrator.steps.quality import Finding
@@ -48,6 +49,18 @@ def _ingest(services: "Services", partner: str, platform: str, kind: str) -> "In
     return ingest(services, partner, platform, kind)
 
 
+def _dropped(services: "Services", partner: str, kind: str | None) -> list[str]:
+    from integrator.steps.files import waiting
+
+    return [one.identity for one in waiting(services, partner, kind)]
+
+
+def _land_files(services: "Services", partner: str, kind: str) -> "FilesReport":
+    from integrator.steps.files import land
+
+    return land(services, partner, kind)
+
+
 def _build(services: "Services", run_id: str, say: Say) -> BuildReport:
     from integrator_dagster.dbt.night import build
 
@@ -57,22 +70,22 @@ def _build(services: "Services", run_id: str, say: Say) -> BuildReport:
 
 def _preload(services: "Services") -> None:
     """Open what the steps after dbt need: 8 s that pass while dbt, a process of its own, runs for as long."""
-    from integrator.steps import quality
+    from integrator.steps import quality_suite
 
     def tracking() -> None:
         services.tracking.preload()
 
-    for opening in (tracking, quality.preload):
+    for opening in (tracking, quality_suite.preload):
         try:
             opening()
         except Exception:  # the step that needs it meets the same failure, and reports it
             logging.getLogger(__name__).debug("preloading failed", exc_info=True)
 
 
-def _quality(services: "Services", partner: str, kind: str) -> "Finding":
-    from integrator.steps.quality import check_harmonized
+def _quality(services: "Services", partners: list[str], kind: str, run_id: str) -> "list[Finding]":
+    from integrator.steps.quality import check
 
-    return check_harmonized(services, partner, kind)
+    return check(services, partners, kind, run_id)
 
 
 def _train(
@@ -129,8 +142,10 @@ class Work:
     platforms: "Callable[[Services, str], list[str]]" = _platforms
     has_news: "Callable[[Services, str, str], bool]" = _has_news
     ingest: "Callable[[Services, str, str, str], IngestReport]" = _ingest
+    dropped: "Callable[[Services, str, str | None], list[str]]" = _dropped
+    land_files: "Callable[[Services, str, str], FilesReport]" = _land_files
     build: "Callable[[Services, str, Say], BuildReport]" = _build
-    quality: "Callable[[Services, str, str], Finding]" = _quality
+    quality: "Callable[[Services, list[str], str, str], list[Finding]]" = _quality
     train: "Callable[[Services, str, str, TrainConfig, str, bool], TrainReport]" = _train
     score: "Callable[[Services, str, str, str], ScoreReport]" = _score
     was_scored: "Callable[[Services, str, str], bool]" = _was_scored

@@ -8,7 +8,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from integrator.contracts.errors import TransientError
 from integrator.delivery.webhook.dispatcher import Delivered, Dispatcher
-from integrator.delivery.webhook.guard import Guard
+from integrator.security.addresses import Guard
 from integrator.steps.services import Services
 from integrator.storage import outbox, partners
 

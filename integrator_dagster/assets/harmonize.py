@@ -1,6 +1,6 @@
-"""Harmonize and features: the dbt project as one step, one dbt invocation for all partners, contract checks after it.
+"""Harmonize and features: the dbt project as one step, one dbt invocation for all partners, data quality after it.
 
-dbt assets are unpartitioned. A partner whose rows fail a test of error severity or a contract is left out of the
+dbt assets are unpartitioned. A partner whose rows fail a test or an expectation of error severity is left out of the
 steps after this one; a model that cannot be built fails every partner and the step itself.
 """
 
@@ -18,7 +18,7 @@ from dagster import (
     multi_asset,
 )
 
-from integrator_dagster.checks import contract
+from integrator_dagster.checks import quality
 from integrator_dagster.dbt.build import BuildReport, NodeResult
 from integrator_dagster.dbt.manifest import Manifest
 from integrator_dagster.dbt.specs import GROUP_OF_SCHEMA, asset_key, asset_specs, check_specs, models, tested, tests
@@ -34,12 +34,12 @@ Reasons = dict[str, list[str]]
 
 
 def harmonize_assets(work: Work, manifest: Manifest) -> AssetsDefinition:
-    """All models and tests of the project, and the contract check of each kind, as one step."""
+    """All models and tests of the project, and the quality checks of each kind, as one step."""
 
     @multi_asset(
         name=OP,
         specs=asset_specs(manifest),
-        check_specs=[*check_specs(manifest), *contract.specs(manifest)],
+        check_specs=[*check_specs(manifest), *quality.specs(manifest)],
         can_subset=False,
         op_tags={"step": OP},
     )
@@ -54,7 +54,7 @@ def harmonize_assets(work: Work, manifest: Manifest) -> AssetsDefinition:
         yield from _materialized(manifest, report)
         reasons: Reasons = defaultdict(list)
         yield from _tested(manifest, report, partners, reasons)
-        yield from contract.results(work, services, manifest, partners, reasons)
+        yield from quality.results(work, services, manifest, partners, context.run.run_id, reasons)
         record(services, report, manifest, partners, reasons, context.run.run_id, timing)
         for partner, why in sorted(reasons.items()):
             context.log.warning("%s is left out from here: %s", partner, why[0])

@@ -10,8 +10,9 @@ from typing import Any
 
 from dagster import AssetCheckSpec, AssetKey, AssetSpec, MetadataValue, TableColumn, TableSchema
 
-from integrator.contracts.records import PLURALS
+from integrator.contracts.records import KINDS, PLURALS
 from integrator.platforms.registry import PLATFORMS
+from integrator_dagster.assets.files import FILES
 from integrator_dagster.assets.ingest import raw_key
 from integrator_dagster.dbt.manifest import Manifest
 
@@ -58,7 +59,7 @@ def tested(test: Node, manifest: Manifest) -> Node | None:
 
 
 def asset_specs(manifest: Manifest) -> list[AssetSpec]:
-    """One spec per model; landing's sources stand for the raw assets of every platform that has the kind."""
+    """One spec per model; landing's sources stand for the raw assets of every platform that has the kind, and of files."""
     return [
         AssetSpec(
             asset_key(node),
@@ -96,6 +97,7 @@ def _upstream(node: Node, manifest: Manifest) -> Iterator[AssetKey]:
         source = manifest["sources"].get(unique_id)
         if source is not None and source["source_name"] == "landing":
             yield from (raw_key(entry.name, source["name"]) for entry in PLATFORMS if source["name"] in entry.kinds)
+            yield from (raw_key(FILES, kind) for kind in KINDS if kind == source["name"])
 
 
 def _metadata(node: Node) -> dict[str, Any]:

@@ -25,6 +25,7 @@ def environment(home: Path, address: Address, redis_url: str) -> dict[str, str]:
         "INTEGRATOR_REDIS_URL": redis_url,
         "INTEGRATOR_MASTER_KEY": base64.b64encode(bytes(range(32))).decode(),
         "INTEGRATOR_ALLOW_LOOPBACK_WEBHOOKS": "true",
+        "INTEGRATOR_ALLOW_PRIVATE_PLATFORMS": "true",
         "INTEGRATOR_HTTP_RETRIES": "1",
         "PYTHONUNBUFFERED": "1",
     }

@@ -9,10 +9,11 @@ from integrator.contracts.records import LandingResult
 from integrator.steps.deliver import DeliveryReport
 from integrator.steps.ingest import IngestReport
 from integrator.steps.publish import PublishReport
-from integrator.steps.quality import Breach, Finding
+from integrator.steps.quality import Finding
 from integrator.steps.score import ScoreReport
 from integrator.steps.services import Services
 from integrator.steps.train import TrainReport
+from integrator.storage.quality_results import Result
 from integrator_dagster.dbt.build import BuildReport, NodeResult
 from integrator_dagster.dbt.manifest import manifest_of
 from integrator_dagster.work import Work
@@ -27,7 +28,7 @@ class Recorder:
     """Notes every call; raises what it was told to for a call, by its words: `("train", "beta", "pricing")`."""
 
     broken: Mapping[Call, Exception] = field(default_factory=dict)
-    breaches: Mapping[Call, Breach] = field(default_factory=dict)
+    breaches: Mapping[Call, Result] = field(default_factory=dict)
     offenders: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     champions: frozenset[Call] = frozenset()
     refused: frozenset[Call] = frozenset()
@@ -50,6 +51,7 @@ class Recorder:
             **{
                 "platforms": lambda services, partner: ["pretix"],
                 "ingest": self._ingest,
+                "dropped": lambda services, partner, kind: [],
                 "build": self._build,
                 "quality": self._quality,
                 "train": self._train,
@@ -83,10 +85,11 @@ class Recorder:
         }
         return BuildReport(nodes=nodes, rows={"harmonized.sale": {"alpha": 2, "beta": 5}}, offenders=offenders)
 
-    def _quality(self, services: Services, partner: str, kind: str) -> Finding:
-        self.note("quality", partner, kind)
-        breach = self.breaches.get((partner, kind))
-        return Finding(partner=partner, kind=kind, rows=9, expectations=4, breaches=(breach,) if breach else ())
+    def _quality(self, services: Services, partners: list[str], kind: str, run_id: str) -> list[Finding]:
+        for partner in partners:
+            self.note("quality", partner, kind)
+        found = {partner: self.breaches.get((partner, kind)) for partner in partners}
+        return [Finding(partner=name, kind=kind, results=(one,) if one else ()) for name, one in found.items()]
 
     def _train(
         self, services: Services, partner: str, use_case: str, config: TrainConfig, run_id: str, only_missing: bool

@@ -26,8 +26,8 @@ from integrator.steps.readiness import readiness
 from integrator.steps.services import Services
 from integrator.storage import connections, insights, partners, reference, webhooks
 from integrator_dagster.launch import NightResult, run_night
-from integrator_sandbox.datasets import fetch_data
-from integrator_sandbox.demo import demo_connections
+from integrator_sandbox.demo import demo_connections, further_connections
+from integrator_sandbox.prepare import prepared
 
 NOW = datetime(2026, 3, 16, 20, 0, tzinfo=UTC)
 PARTNERS = tuple(partner.partner for partner in CAST)
@@ -72,7 +72,7 @@ class Platforms:
 @contextmanager
 def platforms(home: Path) -> Iterator[Platforms]:
     """The sandbox as a process, its clock at NOW."""
-    fetch_data(PACKAGES)
+    prepared(PACKAGES)
     for folder in (PACKAGES / "sandbox").glob("prepared-*"):
         shutil.copytree(folder, home / "sandbox" / folder.name)
     (home / "data-packages").symlink_to(PACKAGES / "data-packages")
@@ -96,26 +96,28 @@ class Clock:
 
 def services_at(home: Path, database: Any, redis_url: str, clock: Clock) -> Services:
     """Services that wait little for a platform, and may send webhooks to loopback."""
-    return Services(Settings(home=home, allow_loopback_webhooks=True, http_retries=1), database, redis_url, clock)
+    settings = Settings(home=home, allow_loopback_webhooks=True, allow_private_platforms=True, http_retries=1)
+    return Services(settings, database, redis_url, clock)
 
 
-def register_all(services: Services, sandbox: Platforms) -> None:
+def register_all(services: Services, sandbox: Platforms, people: Sequence[partners.Partner] = CAST) -> None:
     """The demo's partners, connections and webhook endpoints, without a login: those belong to the server."""
     now = services.clock()
     reference.load_rates(services.database)
-    for partner in CAST:
+    for partner in people:
         partners.register(services.database, partner, now)
         url = f"{sandbox.url}/_sandbox/webhooks/{partner.partner}"
         made = webhooks.add(services.database, partner.partner, url, now, allow_loopback=True)
         requests.put(url, json={"secret": made.secret}, timeout=TIMEOUT).raise_for_status()
-    reference.load_holidays(services.database, [partner.region for partner in CAST], now)
-    for partner in PARTNERS:
-        connect(services, sandbox, partner)
+    reference.load_holidays(services.database, [partner.region for partner in people], now)
+    for partner in people:
+        connect(services, sandbox, partner.partner)
 
 
 def connect(services: Services, sandbox: Platforms, partner: str, credentials: Mapping[str, str] | None = None) -> None:
     """Save the partner's connection, with its own credentials or with others."""
-    demo = next(one for one in demo_connections(sandbox.url) if one["partner"] == partner)
+    everyone = demo_connections(sandbox.url) + further_connections(sandbox.url)
+    demo = next(one for one in everyone if one["partner"] == partner)
     account = demo_account(demo if credentials is None else {**demo, "credentials": dict(credentials)})
     with services.database.partner(partner) as connection:
         connections.save(connection, services.database.master, account, services.clock())

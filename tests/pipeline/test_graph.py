@@ -34,7 +34,11 @@ def keys(graph: AssetGraph, prefix: str) -> set[AssetKey]:
 
 
 def test_every_registry_entry_has_its_assets_and_there_are_no_others(graph: AssetGraph) -> None:
-    assert keys(graph, "raw") == {AssetKey(["raw", p.name, PLURALS[kind]]) for p in PLATFORMS for kind in p.kinds}
+    pulled = {AssetKey(["raw", p.name, PLURALS[kind]]) for p in PLATFORMS for kind in p.kinds}
+    dropped = {AssetKey(["raw", "files", plural]) for plural in PLURALS.values()}
+    assert keys(graph, "raw") == pulled | dropped
+    for kind, plural in PLURALS.items():
+        assert AssetKey(["raw", "files", plural]) in graph.get(AssetKey(["staging", f"stg_{kind}_version"])).parent_keys
     assert keys(graph, "model") == {AssetKey(["model", spec.name]) for spec in USE_CASES}
     assert keys(graph, "insight") == {AssetKey(["insight", spec.name]) for spec in USE_CASES}
     assert keys(graph, "published") == {AssetKey(["published", channel.name]) for channel in CHANNELS}

@@ -3,9 +3,9 @@
 from dagster import AssetKey, DagsterInstance
 
 from integrator.contracts.errors import PermanentError, Unavailable
-from integrator.steps.quality import Breach
 from integrator.steps.services import Services
 from integrator.storage import step_runs
+from integrator.storage.quality_results import Result, Severity
 from integrator_dagster.partitions import ONLY
 from integrator_dagster.sensors.failed_runs import retries
 from models.registry import USE_CASES
@@ -14,6 +14,14 @@ from tests.pipeline.hand_written import Recorder
 
 ALL = {"alpha", "beta", "gamma"}
 CASES = {spec.name for spec in USE_CASES}
+
+
+def breach(severity: Severity, ids: tuple[str, ...]) -> Result:
+    """Some lines whose quantity is out of range."""
+    return Result(
+        kind="sale", platform="pretix", expectation="quantity_in_range", dimension="contract", severity=severity,
+        passed=False, count=2, ids=ids, observed="2 of 9 records", mend="Send it.",
+    )  # fmt: skip
 
 
 def partitions(instance: DagsterInstance, *key: str) -> set[str]:
@@ -76,7 +84,7 @@ def test_one_stopped_kind_does_not_stop_the_partner_but_makes_the_run_red(run: R
 def test_a_broken_contract_excludes_the_partner_after_harmonize(
     run: Run, instance: DagsterInstance, services: Services
 ) -> None:
-    recorder = Recorder(breaches={("beta", "sale"): Breach("quantity between low 0, high 9", 2, ("s1", "s2"))})
+    recorder = Recorder(breaches={("beta", "sale"): breach("error", ("s1", "s|2"))})
     result = run("nightly_insights", work=recorder.work())
     assert not result.success
     assert {call[0] for call in recorder.of("train")} == {"alpha", "gamma"}
@@ -84,9 +92,21 @@ def test_a_broken_contract_excludes_the_partner_after_harmonize(
     checks = {(e.asset_key.to_user_string(), e.check_name): e for e in result.get_asset_check_evaluations()}
     failed = checks["harmonized/sales", "contract"]
     assert not failed.passed and "beta" in (failed.description or "")
-    assert checks["harmonized/events", "contract"].passed
+    assert failed.severity.value == "ERROR" and failed.metadata["failing_records"].value == 2
+    assert failed.metadata["failing_ids"].value == {"beta/pretix/quantity_in_range": ["s1", "s|2"]}
+    assert "s\\|2" in str(failed.metadata["breaches"].value) and "Send it." in str(failed.metadata["breaches"].value)
+    assert checks["harmonized/events", "contract"].passed and checks["harmonized/sales", "volume"].passed
     reason = step_runs.failures(services.database, result.run_id)["beta"]
-    assert reason.status == "excluded" and "quantity between" in (reason.reason or "")
+    assert reason.status == "excluded" and "quantity_in_range" in (reason.reason or "")
+
+
+def test_a_warning_is_seen_and_leaves_nobody_out(run: Run, instance: DagsterInstance) -> None:
+    recorder = Recorder(breaches={("beta", "contact"): breach("warning", ("c1",))})
+    result = run("nightly_insights", work=recorder.work())
+    assert result.success and partitions(instance, "model", "pricing") == ALL
+    checks = {(e.asset_key.to_user_string(), e.check_name): e for e in result.get_asset_check_evaluations()}
+    warned = checks["harmonized/contacts", "contract"]
+    assert not warned.passed and warned.severity.value == "WARN" and warned.description == "worth a look: beta"
 
 
 def test_a_dbt_test_excludes_those_whose_rows_failed_it(run: Run, instance: DagsterInstance) -> None:
