@@ -7,10 +7,10 @@ export DBT_SEND_ANONYMOUS_USAGE_STATS := false
 export DAGSTER_DISABLE_TELEMETRY := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down check test bench lock clean
+.PHONY: help demo up down check test test-platforms test-sdk bench lock clean
 
 help: ## Explain each target in a line
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(STAMP) ## Run one night over three demo partners on real data and print their insights
 	@$(BIN)/integrator demo
@@ -34,6 +34,13 @@ check: $(STAMP) ## Lint, types, layers, SQL, dbt parse, and no registry's host i
 test: $(STAMP) check ## Run every test, after make check
 	$(BIN)/python -m pytest
 
+test-platforms: $(STAMP) ## Drive a real pretix, installed from its own package, and see its changes arrive
+	$(BIN)/python -m pytest tests/platforms --timeout 900
+
+test-sdk: $(STAMP) ## Build the JavaScript client and run its tests against the running service (Node 20)
+	@command -v npm >/dev/null || { echo "no npm found; Node 20 is needed for the JavaScript client"; exit 1; }
+	$(BIN)/python -m pytest tests/sdk
+
 bench: $(STAMP) ## Measure the night, its second run and the definitions beside their peers
 	$(BIN)/python -m benchmarks
 
@@ -42,6 +49,8 @@ lock: ## Resolve pyproject.toml anew into the two lock files, for every Python 3
 	  --extra dev -o requirements.lock pyproject.toml
 	$(BIN)/uv pip compile --quiet --upgrade --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 	  --no-deps -o requirements-data.lock requirements-data.in
+	$(BIN)/uv pip compile --quiet --upgrade --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+	  -o tests/platforms/requirements.lock tests/platforms/requirements.in
 
 clean: ## Remove the virtual environment and all embedded data
 	-@test -x $(BIN)/integrator && $(BIN)/integrator down
