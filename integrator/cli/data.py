@@ -1,4 +1,4 @@
-"""`integrator load` and `integrator quarantine`: records from files, and what could not be read."""
+"""`integrator load`: records from files."""
 
 import json
 from pathlib import Path
@@ -6,13 +6,11 @@ from typing import Annotated
 
 import typer
 
-from integrator.cli.output import Json, PartnerOption, note, plain, show
+from integrator.cli.output import PartnerOption, note, plain
 from integrator.cli.session import open_session, require_partner
 
 BATCH = 5000
 SHOWN_ERRORS = 1000
-
-quarantine_app = typer.Typer(help="Records that could not land.", no_args_is_help=True)
 
 
 def register(app: typer.Typer) -> None:
@@ -56,29 +54,3 @@ def load(
     if not (total.accepted or total.unchanged):
         note(f"nothing landed from {file}: {total.quarantined} of {total.quarantined} records were quarantined")
         raise typer.Exit(1)
-
-
-@quarantine_app.command("list")
-def list_quarantine(partner: PartnerOption, as_json: Json = False) -> None:
-    """What waits in quarantine, newest first, with its reason."""
-    from integrator.storage import quarantine
-
-    services = open_session()
-    require_partner(services, partner)
-    with services.database.partner(partner) as connection:
-        show((entry.__dict__ for entry in quarantine.waiting(connection, partner)), as_json=as_json)
-
-
-@quarantine_app.command("show")
-def show_quarantined(partner: PartnerOption, quarantine_id: Annotated[int, typer.Argument()]) -> None:
-    """One record as it came, decrypted."""
-    from integrator.contracts.errors import NotFound
-    from integrator.storage import quarantine
-
-    services = open_session()
-    require_partner(services, partner)
-    with services.database.partner(partner) as connection:
-        payload = quarantine.payload(connection, services.database.master, partner, quarantine_id)
-    if payload is None:
-        raise NotFound(f"partner {partner} has no record {quarantine_id} in quarantine")
-    print(payload.decode(errors="replace"))

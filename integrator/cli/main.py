@@ -5,7 +5,22 @@ import warnings
 
 import typer
 
-from integrator.cli import connections, data, insights, models, night, operate, partners
+from integrator.cli import (
+    clients,
+    connections,
+    data,
+    files,
+    insights,
+    keys,
+    models,
+    night,
+    operate,
+    partners,
+    platforms,
+    quality,
+    quarantine,
+    webhooks,
+)
 from integrator.cli.output import note
 from integrator.cli.session import close_sessions
 from integrator.contracts.errors import EXIT_PERMANENT, IntegratorError
@@ -24,12 +39,16 @@ operate.register(app)
 night.register(app)
 data.register(app)
 insights.register(app)
+quality.register(app)
 app.add_typer(partners.app, name="partners")
-app.add_typer(partners.clients, name="clients")
+app.add_typer(clients.app, name="clients")
+app.add_typer(keys.app, name="keys")
 app.add_typer(connections.app, name="connections")
-app.add_typer(connections.webhooks, name="webhooks")
+app.add_typer(platforms.app, name="platforms")
+app.add_typer(webhooks.app, name="webhooks")
 app.add_typer(models.app, name="models")
-app.add_typer(data.quarantine_app, name="quarantine")
+app.add_typer(quarantine.app, name="quarantine")
+app.add_typer(files.app, name="files")
 
 
 def run() -> None:

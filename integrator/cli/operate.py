@@ -17,11 +17,14 @@ def register(app: typer.Typer) -> None:
 
 def demo(
     rows: Annotated[int, typer.Option(min=1, help="Insights printed per partner and use case.")] = 8,
+    all_platforms: Annotated[
+        bool, typer.Option("--all-platforms", help="Six partners, one on each platform, instead of three.")
+    ] = False,
 ) -> None:
     """One night over three demo partners on real data: set up, run, print, verify. Again: only what changed."""
     from integrator.cli.demo import run
 
-    run(load_settings(), shown=rows)
+    run(load_settings(), shown=rows, all_platforms=all_platforms)
 
 
 def up() -> None:

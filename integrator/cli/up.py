@@ -12,8 +12,8 @@ from integrator.settings import Settings
 from integrator.steps.services import Services
 from integrator.storage import connections, partners
 
-# The sandbox is served beside what sends webhooks, and its receiver listens on loopback.
-BESIDE_SANDBOX = {"INTEGRATOR_ALLOW_LOOPBACK_WEBHOOKS": "true"}
+# The sandbox is served beside what pulls and what sends webhooks; its platforms and its receiver listen on loopback.
+BESIDE_SANDBOX = {"INTEGRATOR_ALLOW_LOOPBACK_WEBHOOKS": "true", "INTEGRATOR_ALLOW_PRIVATE_PLATFORMS": "true"}
 
 
 def serve(settings: Settings) -> None:
@@ -63,10 +63,10 @@ def start_realtime(services: Services, applications: Applications) -> Applicatio
 
 def _follow(services: Services, base_url: str) -> None:
     """Demo connections that exist keep pointing at the sandbox, wherever it listens now."""
-    from integrator_sandbox.demo import demo_connections
+    from integrator_sandbox.demo import demo_connections, further_connections
 
     now = services.clock()
-    for demo in demo_connections(base_url):
+    for demo in demo_connections(base_url) + further_connections(base_url):
         with services.database.service() as connection:
             known = {partner.partner for partner in partners.list_all(connection)}
         if demo["partner"] not in known:

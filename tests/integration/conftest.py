@@ -16,7 +16,7 @@ def services(database: Any, server: Any) -> Services:
     from redis import Redis
 
     moment = datetime.fromisoformat("2026-03-16T12:00:00+00:00")
-    settings = Settings(home=server.home, allow_loopback_webhooks=True)
+    settings = Settings(home=server.home, allow_loopback_webhooks=True, allow_private_platforms=True)
     made = Services(settings, database, server.redis_url, lambda: moment)
     with Redis.from_url(server.redis_url) as redis:
         redis.flushdb()

@@ -13,7 +13,7 @@ from standardwebhooks import Webhook, WebhookVerificationError
 
 from integrator.contracts.errors import InvalidInput, NotFound
 from integrator.delivery.webhook.dispatcher import Dispatcher
-from integrator.delivery.webhook.guard import Guard
+from integrator.security.addresses import Guard
 from integrator.steps.deliver import deliver
 from integrator.steps.publish import publish
 from integrator.steps.services import Services

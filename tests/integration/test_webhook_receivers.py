@@ -14,8 +14,8 @@ from standardwebhooks import Webhook
 from integrator.contracts.errors import NotFound
 from integrator.delivery.webhook import dispatcher as dispatching
 from integrator.delivery.webhook.dispatcher import BATCH, Dispatcher
-from integrator.delivery.webhook.guard import Guard
 from integrator.delivery.webhook.sender import Sender
+from integrator.security.addresses import Guard
 from integrator.steps.deliver import deliver, keep_delivering
 from integrator.steps.publish import publish
 from integrator.steps.services import Services

@@ -18,6 +18,12 @@ CAST = (
     Partner(partner="grocer", timezone="Asia/Taipei", currency="TWD", region="TW"),
     Partner(partner="travel", timezone="America/New_York", currency="USD", region="US"),
 )
+FURTHER = (
+    Partner(partner="agency", timezone="America/New_York", currency="USD", region="US"),
+    Partner(partner="fairs", timezone="Asia/Taipei", currency="TWD", region="TW"),
+    Partner(partner="counter", timezone="Asia/Taipei", currency="TWD", region="TW"),
+)
+"""Who stands on the other platforms: Salesforce, Eventbrite, Stripe."""
 SCOPES = ("insights:read", "quality:read")
 
 
@@ -31,19 +37,21 @@ class Login:
     client_secret: str
 
 
-def prepare(services: Services, sandbox_url: str) -> list[Login]:
+def prepare(services: Services, sandbox_url: str, *, all_platforms: bool = False) -> list[Login]:
     """Register everyone and everything; saying it again changes nothing."""
-    from integrator_sandbox.demo import demo_connections
+    from integrator_sandbox.demo import demo_connections, further_connections
 
     now = services.clock()
+    people = CAST + FURTHER if all_platforms else CAST
+    accounts = demo_connections(sandbox_url) + (further_connections(sandbox_url) if all_platforms else [])
     reference.load_rates(services.database)
     logins = []
-    for partner in CAST:
+    for partner in people:
         partners.register(services.database, partner, now)
         logins.append(_login(services, partner.partner))
         _receive_webhooks(services, partner.partner, sandbox_url)
-    reference.load_holidays(services.database, [partner.region for partner in CAST], now)
-    for demo in demo_connections(sandbox_url):
+    reference.load_holidays(services.database, [partner.region for partner in people], now)
+    for demo in accounts:
         _connect(services, demo)
     return logins
 

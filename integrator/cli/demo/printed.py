@@ -3,7 +3,7 @@
 import json
 import shlex
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from integrator.cli.insights import amount, row
@@ -18,13 +18,14 @@ if TYPE_CHECKING:
 COLUMNS = ("subject", "status", "value", "interval", "confidence", "explanation", "rung", "model")
 
 
-def datasets() -> None:
-    """One honest line for each set of data."""
+def datasets(partners: Collection[str]) -> None:
+    """One honest line for each set of data that these partners stand on."""
     from integrator_sandbox.datasets import DATASETS
 
     print("\nThe data is real and public, and stands in for partners' own:")
     for dataset in DATASETS:
-        print(f"  {dataset.partner}: {dataset.honest}")
+        if dataset.partner in partners:
+            print(f"  {dataset.partner}: {dataset.honest}")
 
 
 def insights(published: Mapping[str, Sequence["Published"]], shown: int) -> None:

@@ -25,18 +25,18 @@ if TYPE_CHECKING:
 SAMPLE = 25
 
 
-def run(settings: Settings, *, shown: int) -> None:
+def run(settings: Settings, *, shown: int, all_platforms: bool = False) -> None:
     """The whole demo; anything that fails is one readable reason and a non-zero exit."""
     started = time.monotonic()
     # The receiver of the demo's webhooks listens on loopback.
-    settings = settings.model_copy(update={"allow_loopback_webhooks": True})
+    settings = settings.model_copy(update={"allow_loopback_webhooks": True, "allow_private_platforms": True})
     with Applications(settings.root) as applications:
         with _timed("storage: PostgreSQL, Redis, migrations"):
             services = open_session(settings)
         with _timed("sandbox: real public data behind the platforms' APIs"):
             sandbox = start_sandbox(services, applications)
         with _timed("partners, logins, connections, webhook endpoints"):
-            logins = cast.prepare(services, sandbox.url)
+            logins = cast.prepare(services, sandbox.url, all_platforms=all_platforms)
         note("the night:")
         progress = Progress()
         result = _night(services, progress)
@@ -44,7 +44,7 @@ def run(settings: Settings, *, shown: int) -> None:
         with _timed("verification: tables, API and webhooks hold the same bytes"):
             api = start_realtime(services, applications)
             insights, counts = _verify(logins, api.url, sandbox.url)
-        printed.datasets()
+        printed.datasets({login.partner for login in logins})
         printed.insights(insights, shown)
         printed.steps(summary(result, progress))
         printed.verified(counts)

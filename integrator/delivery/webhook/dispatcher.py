@@ -16,9 +16,9 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from integrator.contracts.insight import rfc3339
-from integrator.delivery.webhook.guard import Guard
 from integrator.delivery.webhook.schedule import is_given_up, next_attempt, retry_after
 from integrator.delivery.webhook.sender import Answer, Sender
+from integrator.security.addresses import Guard
 from integrator.settings import Clock
 from integrator.storage import logs, outbox, webhooks
 from integrator.storage.database import Database

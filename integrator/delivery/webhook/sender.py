@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
 from integrator.contracts.errors import Forbidden, Unavailable
-from integrator.delivery.webhook.guard import Guard, GuardedConnection
+from integrator.security.addresses import Guard, GuardedConnection
 from integrator.settings import Clock
 from integrator.storage.outbox import Message
 

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from integrator.contracts.errors import Forbidden, InvalidInput, Unavailable
-from integrator.delivery.webhook.guard import Guard, GuardedConnection, is_public, resolve
 from integrator.delivery.webhook.schedule import LONGEST, WAITS, next_attempt, retry_after
+from integrator.security.addresses import Guard, GuardedConnection, is_public, resolve
 from integrator.storage.webhooks import check_url
 
 NOW = datetime(2026, 3, 16, 12, tzinfo=UTC)
@@ -104,7 +104,7 @@ def test_the_connection_is_made_to_the_judged_address_and_not_to_the_name(monkey
         connected.append(address)
         raise ConnectionRefusedError
 
-    monkeypatch.setattr("integrator.delivery.webhook.guard.socket.create_connection", connect)
+    monkeypatch.setattr("integrator.security.addresses.socket.create_connection", connect)
     connection = GuardedConnection(Guard(True, judged), "http", "rebinding.example", 8080, 1.0)
     with pytest.raises(ConnectionRefusedError):
         connection.connect()

@@ -7,8 +7,8 @@ import pytest
 
 from integrator.contracts.errors import Forbidden, Unavailable
 from integrator.delivery.registry import CHANNELS, channel, channels
-from integrator.delivery.webhook.guard import Guard
 from integrator.delivery.webhook.schedule import LONGEST, WAITS, is_given_up, next_attempt, retry_after
+from integrator.security.addresses import Guard
 
 NOW = datetime(2026, 3, 16, 12, tzinfo=UTC)
 
