@@ -97,13 +97,15 @@ class Page:
     """Canonical records (JSON-able dicts, as in `integrator.contracts`) and the cursor that resumes after them.
 
     Where a platform tells what is gone only by no longer showing it, the last page carries the `listing`. Where it
-    describes its custom fields, the pages carry them all as `fields`, by attribute.
+    describes its custom fields, the pages carry them all as `fields`, by attribute. Pages between two listings name the
+    listing's `scope`: what they bring counts as shown, so that its going is noticed too.
     """
 
     kind: str
     records: list[Raw]
     cursor: Raw
     listing: Listing | None = None
+    scope: str | None = None
     fields: Mapping[str, CustomField] | None = None
 
 

@@ -52,18 +52,23 @@ def _land(
 
 
 def _restore_shown(connection: Connection, account: PlatformConnection, page: Page, now: datetime) -> None:
-    """What the platform shows alive now is not deleted, whatever an earlier listing said."""
+    """What the platform shows alive now is not deleted, whatever an earlier listing said; the next one has to show it."""
     last = {record.get("native_id"): record.get("deleted_at") for record in page.records}
     alive = [native_id for native_id, gone in last.items() if isinstance(native_id, str) and gone is None]
     landing_delete.restore(connection, account.partner, account.platform, page.kind, alive, now)
+    if page.scope is not None:
+        landing_delete.show(connection, _listed(account, page, page.scope), alive)
+
+
+def _listed(account: PlatformConnection, page: Page, scope: str) -> landing_delete.ListedScope:
+    return landing_delete.ListedScope(account.partner, account.platform, account.connection_id, page.kind, scope)
 
 
 def _is_believed(connection: Connection, account: PlatformConnection, page: Page, now: datetime) -> bool:
     """Land what the listing says is gone, unless it is doubted."""
     assert page.listing is not None
     partner, name, scope = account.partner, account.connection_id, page.listing.scope
-    where = landing_delete.ListedScope(partner, account.platform, name, page.kind, scope)
-    found = landing_delete.compare(connection, where, page.listing.ids, now)
+    found = landing_delete.compare(connection, _listed(account, page, scope), page.listing.ids, now)
     told = {"connection": name, "kind": page.kind, "scope": scope, "shown": found.shown, "before": found.before}
     if found.doubted:
         logs.event(connection, partner, "listing.doubted", now, told)

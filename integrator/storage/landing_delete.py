@@ -62,6 +62,12 @@ def compare(connection: Connection, where: ListedScope, ids: Collection[str], no
     return Compared(deleted, restored, shown=len(ids), before=before)
 
 
+def show(connection: Connection, where: ListedScope, ids: Collection[str]) -> None:
+    """Count these among what the account shows, as if its last listing had had them."""
+    if ids:
+        connection.execute(text(_LIST), {**where.key, "ids": list(ids)})
+
+
 def delete(
     connection: Connection, partner: str, platform: str, kind: str, native_ids: Collection[str], now: datetime
 ) -> int:

@@ -165,7 +165,8 @@ def contact_records(order: Mapping[str, Any]) -> list[Raw]:
             "name": address.get("name") or None,
             "created_at": order["datetime"],
             "stage": ORDER_STATUS.get(order["status"], order["status"]),
-            "converted_at": min(paid, key=moment) if paid else None,
+            # An order that comes paid has a payment some milliseconds older than itself.
+            "converted_at": max(min(paid, key=moment), order["datetime"], key=moment) if paid else None,
             "source": sales_channel(order.get("sales_channel")),
             "country": str(address.get("country") or "") or None,
         }

@@ -2,8 +2,7 @@
 
 Check-ins move no timestamp, so a date is read again when it has ended since the last pull, and, as scanners upload
 late, the dates of the last two days once every six hours. Single events have no filter: they are read whole. What was
-deleted is only no longer shown: when the number of dates has changed, all of them are listed, once a day at most, at
-once when there are fewer.
+deleted is only no longer shown: all dates are listed once a day, and at once when there are fewer than before.
 A cursor is ``{since, settled, dates, listed}`` between pulls and has ``until`` and ``seen`` within one; a backfill's is
 ``{seen}`` for events, ``{since}`` for orders.
 """
@@ -43,6 +42,7 @@ SETTLE_EVERY = timedelta(hours=6)
 SETTLE_BACK = timedelta(days=2)
 SINGLE_EVENTS_BACK = timedelta(days=30)
 LIST_EVERY = timedelta(days=1)
+SCOPE = "events"
 
 
 class Pretix:
@@ -121,7 +121,7 @@ class Pretix:
             return missing_permissions(
                 (
                     ("access to events", lambda: page(session, "/events/", {"page_size": 1})),
-                    ("can_view_orders", lambda: page(session, "/orders/", {"page_size": 1})),
+                    ("can_view_orders", lambda: _may_view_orders(session)),
                 )
             )
 
@@ -145,6 +145,7 @@ def _events(session: Session, settings: Mapping[str, Any], cursor: Cursor, clock
         changed = _changed(session, stamp(moment(since) - OVERLAP), back, now)
     events = _by_slug(session)
     met = {str(event["slug"]) for event in events if not event.get("has_subevents")}
+    stands = cursor  # what is stored: within the pull it names what was seen, which must not outlast it
     for event in events:
         slug = str(event["slug"])
         if slug in seen:
@@ -153,26 +154,33 @@ def _events(session: Session, settings: Mapping[str, Any], cursor: Cursor, clock
         met.update(str(record["native_id"]) for record in records)
         seen.add(slug)
         if records:
-            yield Page(
-                "event", records, {"since": since, "settled": settled, "until": until, "seen": sorted(seen), **kept}
-            )
-    count = decoded("pretix", head).get("count")
+            stands = {"since": since, "settled": settled, "until": until, "seen": sorted(seen), **kept}
+            yield Page("event", records, stands, scope=SCOPE)
+    count = _number(decoded("pretix", head).get("count"), events)
     shown = None
     if _list_again(cursor, count, now):
         # A first pull that ran through has met every date already.
-        shown = Listing("events", frozenset(met) if not cursor else _shown(session, events))
+        shown = Listing(SCOPE, frozenset(met) if not cursor else _shown(session, events))
         kept = {"dates": count, "listed": until}
+    elif count is not None:
+        kept["dates"] = count  # what came was met on the way; what goes makes the number fall again
     after = {"since": until, "settled": settled, **kept}
-    if shown is not None or after != cursor:
+    if shown is not None or after != stands:
         yield Page("event", [], after, shown)
 
 
-def _list_again(cursor: Cursor, count: object, now: datetime) -> bool:
-    """Whether all dates have to be listed, by their number: it changes seldom, and a list of thousands takes minutes."""
+def _number(dates: object, events: list[Raw]) -> int | None:
+    """How many dates and single events there are now; None when pretix does not tell."""
+    singles = sum(not event.get("has_subevents") for event in events)
+    return dates + singles if isinstance(dates, int) else None
+
+
+def _list_again(cursor: Cursor, count: int | None, now: datetime) -> bool:
+    """Whether all dates have to be listed: when there are fewer, and once a day. A list of thousands takes minutes."""
     before, last = cursor.get("dates"), cursor.get("listed")
-    if before is None or last is None or not isinstance(count, int) or count < before:
+    if before is None or last is None or count is None or count < before:
         return True
-    return count != before and now - moment(last) >= LIST_EVERY
+    return now - moment(last) >= LIST_EVERY
 
 
 def _shown(session: Session, events: list[Raw]) -> frozenset[str]:
@@ -260,8 +268,15 @@ def _event(
     return [record for date in dates for record in mapped(date, lambda d: date_records(d, full))]
 
 
+def _may_view_orders(session: Session) -> None:
+    """`Forbidden` without the permission. Over all events pretix answers it with no orders; of one event, with 403."""
+    events, _ = page(session, "/events/", {"page_size": 1})
+    page(session, f"/events/{events[0]['slug']}/orders/" if events else "/orders/", {"page_size": 1})
+
+
 def _orders(session: Session, kind: str, cursor: Cursor, window: Window | None) -> Iterator[Page]:
     """Orders by ``last_modified``, moving the filter along: page numbers would shift under changes."""
+    _may_view_orders(session)
     currencies = {str(event["slug"]): str(event["currency"]) for event in listed(session, "/events/")}
     since: str | None = cursor.get("since") or (stamp(window.since) if window else None)
     until = window.until if window else datetime.max.replace(tzinfo=UTC)
