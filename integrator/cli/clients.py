@@ -135,8 +135,10 @@ def _read(path: Path) -> str:
 
     try:
         return path.read_text(encoding="utf-8")
-    except (OSError, ValueError) as error:
-        raise InvalidInput(f"{path} cannot be read: {error}") from error
+    except OSError as error:
+        raise InvalidInput(f"{path} cannot be read: {error.strerror or type(error).__name__}") from error
+    except ValueError as error:
+        raise InvalidInput(f"{path} cannot be read: it is no text") from error
 
 
 def _audit(services: Any, partner: str, action: str, subject: str, data: dict[str, Any]) -> None:

@@ -59,7 +59,9 @@ def authorize(
     credential: CredentialOption = [],  # noqa: B006
     name: NameOption = None,
     allow_attribute: AttributeOption = [],  # noqa: B006
-    port: Annotated[int, typer.Option(help="Loopback port the answer comes to; any free one unless said.")] = 0,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Loopback port the answer comes to; any free one unless said.")
+    ] = 0,
 ) -> None:
     """Connect an account by asking its administrator: prints an address, and waits for the answer on loopback.
 
@@ -101,8 +103,8 @@ def check(partner: PartnerOption, name: Name, as_json: Json = False) -> None:
     for one in connections.detail(services, partner, name)["drift"]:
         types = " to ".join(word for word in (one["was"], one["now"]) if word)
         note(f"{one['at']:%Y-%m-%d}: custom field {one['attribute']} of {one['kind']}: {one['change']} ({types})")
-    show(({"missing": permission} for permission in missing), as_json=as_json)
     if missing:
+        show(({"missing": permission} for permission in missing), as_json=as_json)
         note(f"connection {name} lacks permissions: {', '.join(missing)}")
         raise typer.Exit(1)
     note(f"connection {name} has all it needs")
@@ -135,10 +137,12 @@ def backfill(
     as_json: Json = False,
 ) -> None:
     """Have a stretch of the past pulled again: some pages after every pull, until it is done."""
+    from integrator.contracts.records import KIND_OF_PLURAL
     from integrator.steps import connections
 
     services, actor = _open(partner)
-    rows = connections.backfill(services, actor, name, _aware(since), None if until is None else _aware(until), kind)
+    one = KIND_OF_PLURAL.get(kind, kind) if kind is not None else None
+    rows = connections.backfill(services, actor, name, _aware(since), None if until is None else _aware(until), one)
     show(rows, as_json=as_json)
 
 

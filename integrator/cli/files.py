@@ -14,13 +14,16 @@ COLUMNS = ("path", "kind", "status", "accepted", "unchanged", "quarantined", "re
 @app.command("list")
 def list_files(partner: PartnerOption, as_json: Json = False) -> None:
     """What waits to be landed, and what became of what was found, newest first; --json with the errors."""
+    from integrator.contracts.records import PLURALS
     from integrator.steps import files
     from integrator.storage import files_ledger
 
     services = open_session()
     require_partner(services, partner)
+    if files.open_drop(services) is None:
+        note("no drop is configured; INTEGRATOR_DROP_URL names a folder or a bucket")
     rows: list[dict[str, Any]] = [
-        {"path": one.file.path, "kind": one.reading.kind, "status": "waiting", "reason": one.reading.problem}
+        {"path": one.file.path, "kind": PLURALS.get(one.reading.kind or ""), "status": "waiting", "reason": one.reading.problem}
         for one in files.waiting(services, partner, at_once=True)
     ]
     with services.database.partner(partner) as connection:

@@ -36,7 +36,10 @@ def table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], title: str 
     from rich.table import Table
 
     width = None if sys.stdout.isatty() else 200
-    grid = Table(*columns, title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
+    grid = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        # Folded and never cut off: what is read here (an id, an address) is typed elsewhere.
+        grid.add_column(column, overflow="fold")
     for row in rows:
         grid.add_row(*(_cell(row.get(column)) for column in columns))
     Console(width=width, soft_wrap=False, highlight=False, markup=False, emoji=False).print(grid)

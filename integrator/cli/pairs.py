@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from integrator.contracts.errors import invalid
+from integrator.contracts.errors import InvalidInput, invalid
 
 
 def pairs(what: str, words: list[str]) -> dict[str, Any]:
@@ -18,7 +18,9 @@ def pairs(what: str, words: list[str]) -> dict[str, Any]:
     for word in words:
         name, sign, value = word.partition("=")
         if not sign or not name:
-            raise invalid(what, word if what == "setting" else name, "NAME=VALUE")
+            if what == "setting":
+                raise invalid(what, word, "NAME=VALUE")
+            raise InvalidInput(f"a {what} without its name is not allowed; allowed: NAME=VALUE, or NAME=-", field=what)
         found[name] = _setting(name, value) if what == "setting" else _credential(value)
     return found
 

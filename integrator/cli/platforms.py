@@ -8,7 +8,7 @@ import typer
 from integrator.cli.output import Json, note, show
 
 if TYPE_CHECKING:
-    from integrator.platforms.declarative.client import Account
+    from integrator.platforms.declarative.client import Declared
 
 app = typer.Typer(help="Where data can come from.", no_args_is_help=True)
 
@@ -68,17 +68,8 @@ def check(
     from dataclasses import asdict
 
     from integrator.platforms.declarative.trial import attempt
-    from integrator.platforms.http import HttpPolicy
-    from integrator.settings import load_settings
 
-    told = load_settings()
-    http = HttpPolicy(
-        read_timeout=told.http_timeout_seconds,
-        attempts=told.http_retries + 1,
-        allow_private=told.allow_private_platforms,
-    )
-    account = _account(file, against, setting, credential)
-    trials = list(attempt(account, http))
+    trials = list(attempt(_declared(file, against, setting, credential)))
     show((asdict(finding) for trial in trials for finding in trial.findings), as_json=as_json)
     for trial in trials:
         note(
@@ -91,13 +82,24 @@ def check(
         raise typer.Exit(1)
 
 
-def _account(file: Path, against: str | None, setting: list[str], credential: list[str]) -> "Account":
-    from integrator.cli.pairs import pairs
-    from integrator.platforms.declarative.client import Account, require
-    from integrator.platforms.declarative.definition import load_definition
+def _declared(file: Path, against: str | None, setting: list[str], credential: list[str]) -> "Declared":
+    from datetime import UTC, datetime
 
+    from integrator.cli.pairs import pairs
+    from integrator.platforms.base import Account
+    from integrator.platforms.declarative.client import declared, require
+    from integrator.platforms.declarative.definition import load_definition
+    from integrator.platforms.http import HttpPolicy
+    from integrator.settings import load_settings
+
+    told = load_settings()
+    http = HttpPolicy(
+        read_timeout=told.http_timeout_seconds,
+        attempts=told.http_retries + 1,
+        allow_private=told.allow_private_platforms,
+    )
     definition = load_definition(file.read_bytes(), name=file.name)
     settings = pairs("setting", setting) | ({"base_url": against} if against else {})
     credentials = pairs("credential", credential)
     require(definition, settings, credentials)
-    return Account(definition, settings, credentials)
+    return declared(Account(settings, credentials, lambda: datetime.now(UTC), http), definition)

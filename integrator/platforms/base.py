@@ -4,13 +4,15 @@ A page's cursor resumes *after* that page, whatever crashed in between; records 
 leaves the equal ones alone. Several records of one ``native_id`` in a page are its versions, oldest first.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Any
 
 from integrator.contracts.errors import Forbidden, invalid
-from integrator.platforms.http import HttpPolicy
+from integrator.platforms.http import HttpPolicy, Session, closing
 
 Clock = Callable[[], datetime]
 Cursor = Mapping[str, Any]
@@ -66,6 +68,16 @@ class PlatformSpec:
 
 
 @dataclass(frozen=True)
+class Account:
+    """One account as a pull sees it: what opens it, our clock, and how patient to be with it."""
+
+    settings: Mapping[str, Any]
+    credentials: Mapping[str, str] = field(repr=False)
+    clock: Clock
+    http: HttpPolicy
+
+
+@dataclass(frozen=True)
 class Window:
     """A bounded stretch of the past, for a backfill: what changed from `since` to before `until`."""
 
@@ -109,51 +121,69 @@ class Page:
     fields: Mapping[str, CustomField] | None = None
 
 
-class Platform(Protocol):
-    """A place data comes from. Every method opens its own session and closes it."""
+class Platform(ABC):
+    """A place data comes from.
 
-    spec: PlatformSpec
+    Others ask `pull`, `has_news`, `count` and `check`: each refuses bad settings before any request, and opens a session
+    and closes it. A platform itself fills in what stands after them, and is handed that session.
+    """
 
-    def pull(
-        self,
-        kind: str,
-        settings: Mapping[str, Any],
-        credentials: Mapping[str, str],
-        cursor: Cursor | None,
-        *,
-        clock: Clock,
-        http: HttpPolicy,
-        window: Window | None = None,
-    ) -> Iterator[Page]:
+    def __init__(self, spec: PlatformSpec, session_for: Callable[[Account], Session]) -> None:
+        """``session_for`` signs an account's requests; before the first of them it asks for nothing."""
+        self.spec = spec
+        self._session_for = session_for
+
+    def pull(self, account: Account, kind: str, cursor: Cursor | None, window: Window | None = None) -> Iterator[Page]:
         """Everything of ``kind`` that changed since ``cursor``; None means from the beginning.
 
         With a ``window`` only what changed within it: a backfill, whose cursor is its own and resumes it. The last
         page's cursor of a finished backfill holds ``{"done": true}``.
         Raises `Unauthorized`, `Forbidden`, `InvalidInput` (permanent), `Unavailable`, `RateLimited` (transient).
         """
-        ...
+        with self._opened(account, kind) as session:
+            if not done(cursor):
+                yield from self.pages(session, account, kind, cursor, window)
 
-    def has_news(
-        self,
-        settings: Mapping[str, Any],
-        credentials: Mapping[str, str],
-        cursors: Mapping[str, Cursor | None],
-        *,
-        clock: Clock,
-        http: HttpPolicy,
-    ) -> bool:
+    def has_news(self, account: Account, cursors: Mapping[str, Cursor | None]) -> bool:
         """Whether a pull would find anything, in a few requests; what a sensor asks."""
-        ...
+        with self._opened(account) as session:
+            return self.news(session, account, cursors)
 
-    def count(
-        self, kind: str, settings: Mapping[str, Any], credentials: Mapping[str, str], *, clock: Clock, http: HttpPolicy
-    ) -> int | None:
+    def count(self, account: Account, kind: str) -> int | None:
         """How many records of ``kind`` the account has now, in a few requests; None where the platform cannot say."""
-        ...
+        with self._opened(account, kind) as session:
+            return self.total(session, account, kind)
 
-    def check(self, settings: Mapping[str, Any], credentials: Mapping[str, str], *, http: HttpPolicy) -> list[str]:
+    def check(self, account: Account) -> list[str]:
         """The permissions that are missing, by the platform's own names; a wrong credential raises `Unauthorized`."""
-        ...
+        with self._opened(account) as session:
+            return self.missing(session, account)
+
+    @contextmanager
+    def _opened(self, account: Account, kind: str | None = None) -> Iterator[Session]:
+        self.spec.require(account.settings, account.credentials)
+        if kind is not None:
+            self.spec.require_kind(kind)
+        with closing(self._session_for(account)) as session:
+            yield session
+
+    @abstractmethod
+    def pages(
+        self, session: Session, account: Account, kind: str, cursor: Cursor | None, window: Window | None
+    ) -> Iterator[Page]:
+        """For `pull`, of a cursor that is not done."""
+
+    @abstractmethod
+    def news(self, session: Session, account: Account, cursors: Mapping[str, Cursor | None]) -> bool:
+        """For `has_news`, of the cursors that the last pages left; None where there was none."""
+
+    @abstractmethod
+    def total(self, session: Session, account: Account, kind: str) -> int | None:
+        """For `count`."""
+
+    @abstractmethod
+    def missing(self, session: Session, account: Account) -> list[str]:
+        """For `check`."""
 
 
 def mapped(raw: object, to_records: Callable[[Any], list[Raw]]) -> list[Raw]:
@@ -170,6 +200,11 @@ def mapped(raw: object, to_records: Callable[[Any], list[Raw]]) -> list[Raw]:
 def done(cursor: Cursor | None) -> bool:
     """Whether a backfill with this cursor has come to its end."""
     return cursor is not None and cursor.get("done") is True
+
+
+def resting(cursors: Iterable[Cursor | None]) -> bool:
+    """Whether these are all ``{since}``: no first pull is due, and none was broken off within a list."""
+    return all(set(cursor or {}) == {"since"} for cursor in cursors)
 
 
 def moment(text: object) -> datetime:

@@ -50,7 +50,10 @@ class HttpPolicy:
 
 
 class Session:
-    """A platform's base address, its headers and the policy; ``refresh`` gets new headers after a 401."""
+    """A platform's base address, its headers and the policy.
+
+    ``refresh`` gets new headers after a 401, and the first ones where none are given that authorize.
+    """
 
     def __init__(
         self,
@@ -86,6 +89,7 @@ class Session:
         self._session.mount("http://", adapter)
         self._session.headers.update({"Accept": "application/json", **headers})
         self._own = frozenset(headers)
+        self._authorized = refresh is None or "Authorization" in headers
 
     def close(self) -> None:
         """Return the connections."""
@@ -105,6 +109,8 @@ class Session:
         A whole address on another host (a file in a platform's storage) is asked without our headers: it may be any
         host that an answer names, and the token is meant for the platform alone.
         """
+        if not self._authorized:
+            self._renew()
         url = path if path.startswith(("http://", "https://")) else f"{self.base_url}{path}"
         if _origin(url) != _origin(self.base_url):
             options["headers"] = {**dict.fromkeys(self._own), **(options.get("headers") or {})}
@@ -118,13 +124,20 @@ class Session:
                 return answer
             if isinstance(failure, Unauthorized) and self._refresh is not None and not refreshed:
                 refreshed = True
-                self._session.headers.update(self._refresh(self))
+                self._renew()
                 continue
             if not isinstance(failure, RateLimited | Unavailable):
                 raise failure
             if attempt < self.policy.attempts:
                 self.wait(attempt, failure)
         raise failure
+
+    def _renew(self) -> None:
+        assert self._refresh is not None
+        fresh = self._refresh(self)
+        self._session.headers.update(fresh)
+        self._own |= frozenset(fresh)
+        self._authorized = True
 
     def wait(self, attempt: int, failure: IntegratorError) -> None:
         """Sleep before the next attempt; raise ``failure`` where the platform asks for more patience than we have."""
@@ -217,6 +230,30 @@ def decoded(platform: str, answer: "requests.Response") -> Any:
         return msgspec.json.decode(answer.content)
     except msgspec.DecodeError as error:
         raise Unavailable(f"{platform}: the answer is not JSON") from error
+
+
+def token_answer(
+    session: Session, path: str, form: Mapping[str, str], held: dict[str, str], headers: Mapping[str, str] | None = None
+) -> Mapping[str, Any]:
+    """What a token endpoint gives for what we hold (RFC 6749 §4.4, §6); a refusal is permanent. Closes the session.
+
+    Where ``held`` has a refresh token and another one comes, it is held from now on and kept by the policy.
+    """
+    name = session.platform
+    with closing(session):
+        try:
+            answer = session.post(path, data=form, headers=headers)
+        except InvalidInput as error:
+            raise Unauthorized(f"{name}: the client id, client secret or refresh token is not accepted") from error
+    body = decoded(name, answer)
+    if not isinstance(body, dict) or not isinstance(body.get("access_token"), str):
+        raise Unavailable(f"{name}: the token answer holds no access_token")
+    turned = body.get("refresh_token")
+    if isinstance(turned, str) and turned and "refresh_token" in held and turned != held["refresh_token"]:
+        held["refresh_token"] = turned
+        if session.policy.keep is not None:
+            session.policy.keep({"refresh_token": turned})
+    return body
 
 
 @contextmanager

@@ -205,9 +205,7 @@ def reconcile(services: Services, partner: str, connection_id: str) -> list[Reco
 
 
 def _count(services: Services, account: PlatformConnection, kind: str) -> int | None:
-    http = ingest.policy(services, account)
-    source = platform_named(account.platform)
-    return source.count(kind, account.settings, account.credentials, clock=services.clock, http=http)
+    return platform_named(account.platform).count(ingest.seen(services, account), kind)
 
 
 def _reason(account: PlatformConnection, here: Here, gap: int | None, *, pulled: bool) -> str:

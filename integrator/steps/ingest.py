@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from integrator.contracts.errors import IntegratorError, PermanentError, TransientError
 from integrator.contracts.records import LandingResult
-from integrator.platforms.base import Page, Window
+from integrator.platforms.base import Account, Page, Window
 from integrator.platforms.http import HttpPolicy
 from integrator.platforms.registry import platform as platform_named
 from integrator.platforms.registry import spec as platform_spec
@@ -110,17 +110,19 @@ def has_news(services: Services, partner: str, platform: str) -> bool:
                 kind: connections.cursor(connection, partner, account.connection_id, kind) for kind in source.spec.kinds
             }
             waiting = backfills.of_connection(connection, partner, account.connection_id, waiting=True)
-        if waiting or source.has_news(
-            account.settings, account.credentials, cursors, clock=services.clock, http=policy(services, account)
-        ):
+        if waiting or source.has_news(seen(services, account), cursors):
             return True
     return False
 
 
 def check(services: Services, account: PlatformConnection) -> list[str]:
     """The permissions an account lacks, by the platform's own names; a wrong credential raises `Unauthorized`."""
-    http = policy(services, account)
-    return platform_named(account.platform).check(account.settings, account.credentials, http=http)
+    return platform_named(account.platform).check(seen(services, account))
+
+
+def seen(services: Services, account: PlatformConnection) -> Account:
+    """A connection as its platform sees it."""
+    return Account(account.settings, account.credentials, services.clock, policy(services, account))
 
 
 def policy(services: Services, account: PlatformConnection | None = None) -> HttpPolicy:
@@ -146,9 +148,7 @@ def _pull(run: _Run, account: PlatformConnection, report: IngestReport) -> Inges
     partner, name, kind = account.partner, account.connection_id, run.kind
     with services.database.partner(partner) as connection:
         cursor = connections.cursor(connection, partner, name, kind)
-    pages = source.pull(
-        kind, account.settings, account.credentials, cursor, clock=services.clock, http=policy(services, account)
-    )
+    pages = source.pull(seen(services, account), kind, cursor)
     count, landed, complete = 0, LandingResult(), True
     met = FieldsMet()
     for page in _ahead(pages, run.is_over):
@@ -206,9 +206,8 @@ class _Budget:
 def _go_on(run: _Run, account: PlatformConnection, backfill: Backfill, budget: _Budget) -> tuple[int, LandingResult]:
     services = run.services
     pages = platform_named(account.platform).pull(
-        backfill.kind, account.settings, account.credentials, backfill.cursor, clock=services.clock,
-        http=policy(services, account), window=Window(backfill.since, backfill.until),
-    )  # fmt: skip
+        seen(services, account), backfill.kind, backfill.cursor, Window(backfill.since, backfill.until)
+    )
     count, landed, finished = 0, LandingResult(), False
     # One at a time and none ahead: a page that is not landed in this run would be asked for in vain.
     for page in pages:

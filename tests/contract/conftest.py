@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 import uvicorn
 
+from integrator.platforms.base import Account
 from integrator.platforms.http import HttpPolicy
 from integrator_sandbox.app import create_app
 from integrator_sandbox.datasets import fetch_data
@@ -52,6 +53,10 @@ class LiveSandbox:
         every = (*demo_connections(self.url), *further_connections(self.url))
         found = next(one for one in every if one["platform"] == platform)
         return found["settings"], found["credentials"]
+
+    def account(self, settings: dict[str, Any], credentials: dict[str, str]) -> Account:
+        """An account by the sandbox's clock, with the policy that does not wait."""
+        return Account(settings, credentials, self.clock, self.http)
 
     def fault(self, platform: str, status: int, count: int = 1, **more: Any) -> None:
         """The next requests to a platform fail."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import pytest
 
 from integrator.contracts.errors import Forbidden, InvalidInput, RateLimited, Unauthorized, Unavailable
 from integrator.contracts.validation import read_record
-from integrator.platforms.base import Cursor, Page, Window
+from integrator.platforms.base import Account, Cursor, Page, Window
 from integrator.platforms.declarative.pull import PLATFORM
 from integrator.platforms.http import HttpPolicy
 from tests.declarative_api import START, TOKEN, Shop, at, customer, order, show, stocked
@@ -36,7 +36,7 @@ streams:
 
 
 @dataclass
-class Account:
+class Served:
     """A served shop and how we speak to it."""
 
     shop: Shop
@@ -47,31 +47,25 @@ class Account:
     slept: list[float] = field(default_factory=list)
     kept: list[dict[str, str]] = field(default_factory=list)
 
-    @property
-    def http(self) -> HttpPolicy:
-        """Does not wait, and remembers what it would have waited."""
-        return HttpPolicy(
+    def seen(self, settings: dict[str, str] | None = None, credentials: dict[str, str] | None = None) -> Account:
+        """As a pull sees it, with other settings and credentials: long after everything in the shop, without waiting."""
+        base = {"definition": self.definition, "base_url": f"{self.url}/v1"}
+        http = HttpPolicy(
             attempts=3, sleep=self.slept.append, allow_private=True, keep=lambda found: self.kept.append(dict(found))
         )
-
-    @property
-    def connection(self) -> tuple[dict[str, str], dict[str, str]]:
-        """Settings and credentials as a connection stores them."""
-        base = {"definition": self.definition, "base_url": f"{self.url}/v1"}
-        return {**base, **self.settings}, self.credentials
-
-    def clock(self) -> datetime:
-        """Long after everything in the shop."""
-        return START + timedelta(days=2)
+        return Account(
+            {**base, **self.settings, **(settings or {})}, {**self.credentials, **(credentials or {})},
+            lambda: START + timedelta(days=2), http,
+        )  # fmt: skip
 
     def pull(self, kind: str, cursor: Cursor | None = None, window: Window | None = None) -> list[Page]:
         """All pages of a kind."""
-        pages = PLATFORM.pull(kind, *self.connection, cursor, clock=self.clock, http=self.http, window=window)
+        pages = PLATFORM.pull(self.seen(), kind, cursor, window)
         return [msgspec.json.decode(msgspec.json.encode(page), type=Page) for page in pages]
 
     def news(self, **cursors: Cursor | None) -> bool:
         """Whether there is any."""
-        return PLATFORM.has_news(*self.connection, cursors, clock=self.clock, http=self.http)
+        return PLATFORM.has_news(self.seen(), cursors)
 
 
 @pytest.fixture(scope="module")
@@ -83,11 +77,11 @@ def served() -> Iterator[tuple[Shop, str]]:
 
 
 @pytest.fixture
-def account(served: tuple[Shop, str]) -> Account:
+def account(served: tuple[Shop, str]) -> Served:
     """The shop as the demo's connection sees it."""
     shop, url = served
     vars(shop).update(vars(stocked()))
-    return Account(shop, url)
+    return Served(shop, url)
 
 
 def records(pages: list[Page]) -> list[dict[str, Any]]:
@@ -101,7 +95,7 @@ def ids(pages: list[Page]) -> list[str]:
 
 
 @pytest.mark.parametrize(("kind", "number"), [("event", 120), ("contact", 230), ("sale", 2 * 247)])
-def test_everything_comes_once_and_keeps_the_contract(account: Account, kind: str, number: int) -> None:
+def test_everything_comes_once_and_keeps_the_contract(account: Served, kind: str, number: int) -> None:
     found = records(account.pull(kind))
     assert len(found) == len({record["native_id"] for record in found}) == number
     for record in found:
@@ -109,7 +103,7 @@ def test_everything_comes_once_and_keeps_the_contract(account: Account, kind: st
         assert record["native_id"].startswith("boxoffice:")
 
 
-def test_fields_are_mapped_as_the_example_says(account: Account) -> None:
+def test_fields_are_mapped_as_the_example_says(account: Served) -> None:
     event = records(account.pull("event"))[10]
     assert event["starts_at"] == "2026-05-11T19:30:00+02:00"
     assert event["status"] == "cancelled"
@@ -128,12 +122,12 @@ def test_fields_are_mapped_as_the_example_says(account: Account) -> None:
     assert (sale["status"], sale["channel"]) == ("pending", "app")
 
 
-def test_two_accounts_of_one_definition_keep_apart_by_prefix(account: Account) -> None:
+def test_two_accounts_of_one_definition_keep_apart_by_prefix(account: Served) -> None:
     account.settings["prefix"] = "north"
     assert ids(account.pull("event"))[0] == "north:0"
 
 
-def test_a_whole_list_tells_what_it_held_and_what_is_gone(account: Account) -> None:
+def test_a_whole_list_tells_what_it_held_and_what_is_gone(account: Served) -> None:
     pages = account.pull("event")
     assert [page.listing is None for page in pages] == [True, True, False]
     listing = pages[-1].listing
@@ -146,7 +140,7 @@ def test_a_whole_list_tells_what_it_held_and_what_is_gone(account: Account) -> N
     assert listing.ids - again.ids == {"boxoffice:7"}
 
 
-def test_a_list_resumed_in_the_middle_claims_nothing_about_what_is_gone(account: Account) -> None:
+def test_a_list_resumed_in_the_middle_claims_nothing_about_what_is_gone(account: Served) -> None:
     pages = account.pull("event")
     rest = account.pull("event", pages[0].cursor)
     assert ids(pages[:1]) + ids(rest) == ids(pages)
@@ -154,7 +148,7 @@ def test_a_list_resumed_in_the_middle_claims_nothing_about_what_is_gone(account:
 
 
 @pytest.mark.parametrize("kind", ["contact", "sale"])
-def test_a_second_pull_brings_nothing_in_one_request(account: Account, kind: str) -> None:
+def test_a_second_pull_brings_nothing_in_one_request(account: Served, kind: str) -> None:
     cursor = account.pull(kind)[-1].cursor
     account.shop.asked.clear()
     assert records(account.pull(kind, cursor)) == []
@@ -162,7 +156,7 @@ def test_a_second_pull_brings_nothing_in_one_request(account: Account, kind: str
 
 
 @pytest.mark.parametrize("kind", ["contact", "sale"])
-def test_resuming_after_any_page_loses_nothing_and_repeats_nothing(account: Account, kind: str) -> None:
+def test_resuming_after_any_page_loses_nothing_and_repeats_nothing(account: Served, kind: str) -> None:
     pages = account.pull(kind)
     assert len(pages) >= 3
     for stop in range(len(pages)):
@@ -170,7 +164,7 @@ def test_resuming_after_any_page_loses_nothing_and_repeats_nothing(account: Acco
         assert sorted(ids(pages[: stop + 1]) + ids(rest)) == sorted(ids(pages))
 
 
-def test_a_change_comes_alone(account: Account) -> None:
+def test_a_change_comes_alone(account: Served) -> None:
     contacts, sales = account.pull("contact")[-1].cursor, account.pull("sale")[-1].cursor
     events = account.pull("event")[-1].cursor
     assert not account.news(event=events, contact=contacts, sale=sales)
@@ -181,8 +175,8 @@ def test_a_change_comes_alone(account: Account) -> None:
     assert ids(account.pull("contact", contacts)) == ["boxoffice:c9"]
 
 
-def test_changes_while_a_sorted_list_is_read_do_not_shift_others_out(account: Account) -> None:
-    pages = PLATFORM.pull("sale", *account.connection, None, clock=account.clock, http=account.http)
+def test_changes_while_a_sorted_list_is_read_do_not_shift_others_out(account: Served) -> None:
+    pages = PLATFORM.pull(account.seen(), "sale", None)
     first = next(pages)
     for number in range(60):  # they move behind, and everything after them moves up by sixty
         account.shop.orders[number] = order(number, changed=400)
@@ -191,13 +185,13 @@ def test_changes_while_a_sorted_list_is_read_do_not_shift_others_out(account: Ac
     assert len(seen) == 247
 
 
-def test_many_changes_of_one_instant_are_all_read(account: Account) -> None:
+def test_many_changes_of_one_instant_are_all_read(account: Served) -> None:
     account.shop.orders = [order(number, changed=7) for number in range(230)]
     assert len(set(ids(account.pull("sale")))) == 460
 
 
 @pytest.mark.parametrize(("kind", "number"), [("contact", 50), ("sale", 100)])
-def test_a_window_is_read_alone_resumes_and_says_when_it_is_done(account: Account, kind: str, number: int) -> None:
+def test_a_window_is_read_alone_resumes_and_says_when_it_is_done(account: Served, kind: str, number: int) -> None:
     window = Window(START + timedelta(minutes=100), START + timedelta(minutes=150))
     pages = account.pull(kind, window=window)
     assert len(ids(pages)) == number
@@ -210,7 +204,7 @@ def test_a_window_is_read_alone_resumes_and_says_when_it_is_done(account: Accoun
         assert set(ids(rest)) <= set(ids(pages))
 
 
-def test_a_kind_without_streams_is_empty(account: Account) -> None:
+def test_a_kind_without_streams_is_empty(account: Served) -> None:
     account.definition = LINKED.replace("PAGING", "{type: none}")
     account.settings = {}
     assert account.pull("sale") == []
@@ -218,7 +212,7 @@ def test_a_kind_without_streams_is_empty(account: Account) -> None:
     assert account.pull("sale", window=window)[-1].cursor == {"streams": {}, "done": True}
 
 
-def test_an_empty_account_is_looked_at_from_its_own_clock_on(account: Account) -> None:
+def test_an_empty_account_is_looked_at_from_its_own_clock_on(account: Served) -> None:
     account.shop.customers = []
     cursor = account.pull("contact")[-1].cursor
     assert cursor["streams"]["customers"]["since"] is not None
@@ -227,7 +221,7 @@ def test_an_empty_account_is_looked_at_from_its_own_clock_on(account: Account) -
 
 
 @pytest.mark.parametrize("paging", ["{type: next_link, next: $.next}", "{type: link_header}"])
-def test_links_are_followed_on_the_same_host_only(account: Account, paging: str) -> None:
+def test_links_are_followed_on_the_same_host_only(account: Served, paging: str) -> None:
     account.definition, account.settings = LINKED.replace("PAGING", paging), {}
     del account.shop.shows[7:]
     assert len(account.pull("event")[-1].listing.ids) == 7  # type: ignore[union-attr]
@@ -241,7 +235,7 @@ def test_links_are_followed_on_the_same_host_only(account: Account, paging: str)
         account.pull("event")
 
 
-def test_paging_that_does_not_move_ends(account: Account) -> None:
+def test_paging_that_does_not_move_ends(account: Served) -> None:
     account.shop.sticks = True
     with pytest.raises(InvalidInput, match="comes back"):
         account.pull("contact")
@@ -256,7 +250,7 @@ SIGNED = {
 
 
 @pytest.mark.parametrize("how", SIGNED)
-def test_requests_are_signed_as_the_definition_says(account: Account, how: str) -> None:
+def test_requests_are_signed_as_the_definition_says(account: Served, how: str) -> None:
     account.shop.header, account.shop.authorization, account.credentials = SIGNED[how]
     text = LINKED.replace("PAGING", "{type: next_link, next: $.next}").replace("{type: bearer}", how)
     account.definition, account.settings = text, {}
@@ -270,12 +264,12 @@ def test_requests_are_signed_as_the_definition_says(account: Account, how: str) 
 
 
 @pytest.mark.parametrize("client", ["body", "basic"])
-def test_oauth_tokens_are_fetched_again_and_rotating_ones_kept(account: Account, client: str) -> None:
+def test_oauth_tokens_are_fetched_again_and_rotating_ones_kept(account: Served, client: str) -> None:
     account.definition = BOX_OFFICE.replace("type: bearer", f"type: refresh_token\n  client: {client}\n"
         "  token_url: /token\n  scopes: [read, list]")  # fmt: skip
     account.credentials = {"client_id": "me", "client_secret": "word", "refresh_token": "r0"}
     account.shop.rotates = True
-    pages = PLATFORM.pull("event", *account.connection, None, clock=account.clock, http=account.http)
+    pages = PLATFORM.pull(account.seen(), "event", None)
     next(pages)
     account.shop.authorization = "Bearer another"
     assert len(records(list(pages))) == 70
@@ -287,7 +281,7 @@ def test_oauth_tokens_are_fetched_again_and_rotating_ones_kept(account: Account,
         account.pull("event")
 
 
-def test_client_credentials_need_no_refresh_token(account: Account) -> None:
+def test_client_credentials_need_no_refresh_token(account: Served) -> None:
     account.definition = BOX_OFFICE.replace("type: bearer", "type: client_credentials\n  token_url: /token")
     account.credentials = {"client_id": "me", "client_secret": "word"}
     assert len(records(account.pull("event"))) == 120
@@ -295,7 +289,7 @@ def test_client_credentials_need_no_refresh_token(account: Account) -> None:
 
 
 @pytest.mark.parametrize("status", [429, 500, 503])
-def test_passing_failures_are_ridden_out_and_lasting_ones_transient(account: Account, status: int) -> None:
+def test_passing_failures_are_ridden_out_and_lasting_ones_transient(account: Served, status: int) -> None:
     account.shop.refusals = [status]
     assert len(ids(account.pull("event"))) == 120
     assert len(account.slept) == 1
@@ -304,15 +298,15 @@ def test_passing_failures_are_ridden_out_and_lasting_ones_transient(account: Acc
         account.pull("event")
 
 
-def test_an_empty_quota_is_waited_for(account: Account) -> None:
+def test_an_empty_quota_is_waited_for(account: Served) -> None:
     account.shop.headers = {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "4"}
     assert len(ids(account.pull("event"))) == 120
     assert account.slept == [4.0, 4.0]
 
 
-def test_what_may_not_be_read_is_named(account: Account) -> None:
+def test_what_may_not_be_read_is_named(account: Served) -> None:
     def missing() -> list[str]:
-        return PLATFORM.check(*account.connection, http=account.http)
+        return PLATFORM.check(account.seen())
 
     assert missing() == []
     account.shop.refusals = [403]
@@ -322,16 +316,16 @@ def test_what_may_not_be_read_is_named(account: Account) -> None:
         account.pull("event")
 
 
-def test_totals_are_counted_where_the_definition_has_one(account: Account) -> None:
+def test_totals_are_counted_where_the_definition_has_one(account: Served) -> None:
     def count(kind: str) -> int | None:
-        return PLATFORM.count(kind, *account.connection, clock=account.clock, http=account.http)
+        return PLATFORM.count(account.seen(), kind)
 
     assert count("event") == 120
     assert count("contact") is None
     assert count("sale") is None
 
 
-def test_a_row_that_cannot_be_read_is_handed_on_for_quarantine(account: Account) -> None:
+def test_a_row_that_cannot_be_read_is_handed_on_for_quarantine(account: Served) -> None:
     account.shop.shows[3] = {**show(3), "starts": "soon"}
     account.shop.shows[4] = {"unexpected": True}
     account.shop.shows[5] = ["no", "object"]  # type: ignore[call-overload]
@@ -343,7 +337,7 @@ def test_a_row_that_cannot_be_read_is_handed_on_for_quarantine(account: Account)
             read_record("event", bad)
 
 
-def test_settings_are_one_segment_of_a_path_whatever_they_hold(account: Account) -> None:
+def test_settings_are_one_segment_of_a_path_whatever_they_hold(account: Served) -> None:
     account.settings["venue"] = "a?b=c#d%2f"
     account.pull("event")
     assert account.shop.asked[0].path_params["venue"] == "a?b=c#d%2f"
@@ -364,22 +358,16 @@ def test_settings_are_one_segment_of_a_path_whatever_they_hold(account: Account)
     ],
 )
 def test_bad_settings_and_credentials_are_refused_before_any_request(
-    account: Account, settings: dict[str, str], credentials: dict[str, str], said: str
+    account: Served, settings: dict[str, str], credentials: dict[str, str], said: str
 ) -> None:
-    good_settings, good_credentials = account.connection
     with pytest.raises(InvalidInput, match=said) as caught:
-        list(
-            PLATFORM.pull(
-                "event", good_settings | settings, good_credentials | credentials, None,
-                clock=account.clock, http=account.http,
-            )
-        )  # fmt: skip
+        list(PLATFORM.pull(account.seen(settings, credentials), "event", None))
     assert "Evil" not in str(caught.value)
     assert account.shop.asked == []
 
 
-def test_private_addresses_are_refused_unless_allowed(account: Account) -> None:
-    strict = HttpPolicy(attempts=1)
+def test_private_addresses_are_refused_unless_allowed(account: Served) -> None:
+    strict = replace(account.seen(), http=HttpPolicy(attempts=1))
     with pytest.raises(InvalidInput, match="public addresses"):
-        list(PLATFORM.pull("event", *account.connection, None, clock=account.clock, http=strict))
+        list(PLATFORM.pull(strict, "event", None))
     assert account.shop.asked == []

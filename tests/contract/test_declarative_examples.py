@@ -10,13 +10,14 @@ import pytest
 
 from integrator.contracts.errors import RateLimited, Unauthorized
 from integrator.contracts.validation import read_record
-from integrator.platforms.declarative.client import Account
+from integrator.platforms.base import Account
+from integrator.platforms.declarative.client import declared
 from integrator.platforms.declarative.definition import load_definition
 from integrator.platforms.declarative.pull import PLATFORM
 from integrator.platforms.declarative.trial import Trial, attempt
 from integrator.platforms.http import HttpPolicy
 from integrator_sandbox.demo import HUBSPOT_CLIENT, ORGANIZER, PRETIX_TOKEN, SEARCH_COLUMNS
-from tests.declarative_api import TOKEN, Shop, show, stocked
+from tests.declarative_api import START, TOKEN, Shop, show, stocked
 from tests.serving import serving
 
 if TYPE_CHECKING:
@@ -35,9 +36,9 @@ ON_THE_SANDBOX: dict[str, tuple[str, str, dict[str, str], dict[str, str]]] = {
 def tried(text: str, settings: dict[str, str], credentials: dict[str, str]) -> dict[str, Trial]:
     """Each stream's trial."""
     definition = load_definition(text, name="example.yaml")
-    account = Account(definition, settings, credentials)
     http = HttpPolicy(attempts=2, sleep=lambda _: None, allow_private=True)
-    return {trial.stream: trial for trial in attempt(account, http)}
+    account = declared(Account(settings, credentials, lambda: START, http), definition)
+    return {trial.stream: trial for trial in attempt(account)}
 
 
 @pytest.mark.parametrize("name", ON_THE_SANDBOX)
@@ -48,18 +49,14 @@ def test_the_examples_read_the_sandbox(sandbox: LiveSandbox, name: str) -> None:
     (trial,) = tried(text, settings, credentials).values()
     assert trial.good, (trial.problems, [f for f in trial.findings if f.reason])
     assert "others" in trial.paging
-    pages = list(
-        PLATFORM.pull(kind, {**settings, "definition": text}, credentials, None, clock=sandbox.clock, http=sandbox.http)
-    )
+    pages = list(PLATFORM.pull(sandbox.account({**settings, "definition": text}, credentials), kind, None))
     found = [record for page in pages for record in page.records]
     assert len(found) > 200
     assert len({record["native_id"] for record in found}) == len(found)
     for record in found:
         read_record(kind, record)
     cursors = {kind: pages[-1].cursor}
-    news = PLATFORM.has_news(
-        {**settings, "definition": text}, credentials, cursors, clock=sandbox.clock, http=sandbox.http
-    )
+    news = PLATFORM.has_news(sandbox.account({**settings, "definition": text}, credentials), cursors)
     assert not news
 
 
@@ -67,7 +64,7 @@ def test_custom_properties_come_typed(sandbox: LiveSandbox) -> None:
     kind, path, others, credentials = ON_THE_SANDBOX["hubspot-contacts.yaml"]
     text = (EXAMPLES / "hubspot-contacts.yaml").read_text()
     settings = {"base_url": sandbox.url + path, "definition": text, **others}
-    page = next(PLATFORM.pull(kind, settings, credentials, None, clock=sandbox.clock, http=sandbox.http))
+    page = next(PLATFORM.pull(sandbox.account(settings, credentials), kind, None))
     attributes = page.records[0]["attributes"]
     assert isinstance(attributes["srch_adults_cnt"], int | float)
     assert isinstance(attributes["is_mobile"], bool)

@@ -32,7 +32,7 @@ def pages(
 ) -> Iterator[Page]:
     settings, credentials = sandbox.connection(NAME)
     source = platform(NAME)
-    return source.pull(kind, settings, credentials, cursor, clock=sandbox.clock, http=sandbox.http, window=window)
+    return source.pull(sandbox.account(settings, credentials), kind, cursor, window)
 
 
 def records(found: list[Page]) -> list[dict[str, Any]]:
@@ -45,12 +45,12 @@ def asked(sandbox: LiveSandbox, path: str, **params: Any) -> requests.Response:
 
 def count(sandbox: LiveSandbox, kind: str) -> int | None:
     settings, credentials = sandbox.connection(NAME)
-    return platform(NAME).count(kind, settings, credentials, clock=sandbox.clock, http=sandbox.http)
+    return platform(NAME).count(sandbox.account(settings, credentials), kind)
 
 
 def missing(sandbox: LiveSandbox) -> list[str]:
     settings, credentials = sandbox.connection(NAME)
-    return platform(NAME).check(settings, credentials, http=sandbox.http)
+    return platform(NAME).check(sandbox.account(settings, credentials))
 
 
 @pytest.mark.parametrize("kind", ["event", "contact", "sale"])
@@ -201,17 +201,17 @@ def test_check_names_what_may_not_be_seen(sandbox: LiveSandbox) -> None:
     assert missing(sandbox) == ["access to orders"]
     settings, credentials = sandbox.connection(NAME)
     other = settings | {"organization": "5"}
-    found = platform(NAME).check(other, credentials, http=sandbox.http)
+    found = platform(NAME).check(sandbox.account(other, credentials))
     assert found == ["access to events", "access to orders", "access to attendees"]
     with pytest.raises(Forbidden):
-        list(platform(NAME).pull("event", other, credentials, None, clock=sandbox.clock, http=sandbox.http))
+        list(platform(NAME).pull(sandbox.account(other, credentials), "event", None))
 
 
 def test_news_of_each_kind_is_found(sandbox: LiveSandbox) -> None:
     settings, credentials = sandbox.connection(NAME)
 
     def news(cursors: dict[str, Any]) -> bool:
-        return platform(NAME).has_news(settings, credentials, cursors, clock=sandbox.clock, http=sandbox.http)
+        return platform(NAME).has_news(sandbox.account(settings, credentials), cursors)
 
     now = {"since": sandbox.clock().isoformat()}
     assert not news({"event": now, "contact": now, "sale": now})
@@ -275,9 +275,7 @@ def test_an_answer_of_another_shape_is_transient(sandbox: LiveSandbox, body: Any
     app.add_api_route("/organizations/1/attendees/", lambda: body)
     with serving(app) as url:
         settings = {"base_url": url, "organization": "1"}
-        found = platform(NAME).pull(
-            "sale", settings, {"access_token": "x"}, None, clock=sandbox.clock, http=sandbox.http
-        )  # fmt: skip
+        found = platform(NAME).pull(sandbox.account(settings, {"access_token": "x"}), "sale", None)  # fmt: skip
         with pytest.raises(Unavailable, match=said):
             list(found)
 
@@ -299,5 +297,5 @@ def test_the_code_flow_gives_a_token_that_opens_the_account(sandbox: LiveSandbox
     token = oauth.token.format(**settings)
     answer = requests.post(token, data=form, timeout=10).json()
     kept = {name: answer[field] for name, field in oauth.keeps.items()}
-    assert platform(NAME).check(settings, kept, http=sandbox.http) == []
+    assert platform(NAME).check(sandbox.account(settings, kept)) == []
     assert requests.post(token, data=form, timeout=10).status_code == 400

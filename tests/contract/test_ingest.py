@@ -57,7 +57,7 @@ def test_an_agencys_leads_land_with_their_conversions(sandbox: LiveSandbox, serv
     )  # fmt: skip
     pull_all(services, partner, "salesforce")
     settings, credentials = sandbox.connection("salesforce")
-    told = platform("salesforce").count("contact", settings, credentials, clock=sandbox.clock, http=sandbox.http)
+    told = platform("salesforce").count(sandbox.account(settings, credentials), "contact")
     assert told is not None
     assert rows(services, partner, "contact") == told
     assert rows(services, partner, "contact", where=f"{CURRENT} and converted_at is not null") > 10

@@ -51,7 +51,7 @@ def services(database: Any, server: Any, served: LiveSandbox) -> Services:
 
 def pages(sandbox: LiveSandbox, name: str, kind: str, cursor: Cursor | None = None) -> Iterator[Page]:
     settings, credentials = sandbox.connection(name)
-    return platform(name).pull(kind, settings, credentials, cursor, clock=sandbox.clock, http=sandbox.http)
+    return platform(name).pull(sandbox.account(settings, credentials), kind, cursor)
 
 
 def land(services: Services, name: str, found: list[Page]) -> LandingResult:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,9 +40,7 @@ every_platform = pytest.mark.parametrize("name", NAMES)
 def pull(sandbox: LiveSandbox, name: str, cursor: Cursor | None = None, **credentials: str) -> list[Page]:
     """All pages of a platform's main kind."""
     settings, good = sandbox.connection(name)
-    pages = platform(name).pull(
-        MAIN_KIND[name], settings, good | credentials, cursor, clock=sandbox.clock, http=sandbox.http
-    )
+    pages = platform(name).pull(sandbox.account(settings, good | credentials), MAIN_KIND[name], cursor)
     return list(pages)
 
 
@@ -53,7 +52,7 @@ def records(pages: list[Page]) -> list[dict[str, Any]]:
 def news(sandbox: LiveSandbox, name: str, cursors: Mapping[str, Cursor | None]) -> bool:
     """Whether the platform has any."""
     settings, credentials = sandbox.connection(name)
-    return platform(name).has_news(settings, credentials, cursors, clock=sandbox.clock, http=sandbox.http)
+    return platform(name).has_news(sandbox.account(settings, credentials), cursors)
 
 
 def versions(found: list[dict[str, Any]]) -> set[str]:
@@ -97,7 +96,7 @@ def test_records_keep_the_contract(sandbox: LiveSandbox, name: str) -> None:
 def test_other_kinds_come_too(sandbox: LiveSandbox, name: str) -> None:
     settings, credentials = sandbox.connection(name)
     for kind in platform(name).spec.kinds:
-        pages = platform(name).pull(kind, settings, credentials, None, clock=sandbox.clock, http=sandbox.http)
+        pages = platform(name).pull(sandbox.account(settings, credentials), kind, None)
         assert all(page.kind == kind for page in pages)
 
 
@@ -182,10 +181,10 @@ def test_wrong_credential_is_permanent(sandbox: LiveSandbox, name: str) -> None:
 @every_platform
 def test_missing_permission_is_permanent_and_named(sandbox: LiveSandbox, name: str) -> None:
     settings, credentials = sandbox.connection(name)
-    assert platform(name).check(settings, credentials, http=sandbox.http) == []
+    assert platform(name).check(sandbox.account(settings, credentials)) == []
     path = {"hubspot": "/crm/", "salesforce": "/services/data/"}.get(name, "")
     sandbox.fault(name, 403, path=path)
-    assert len(platform(name).check(settings, credentials, http=sandbox.http)) == 1
+    assert len(platform(name).check(sandbox.account(settings, credentials))) == 1
     sandbox.fault(name, 403, path=path)
     with pytest.raises(Forbidden):
         pull(sandbox, name)
@@ -224,7 +223,7 @@ def test_lasting_failure_is_transient_within_bounds(
 def test_a_platform_that_is_not_there_is_transient(sandbox: LiveSandbox, name: str) -> None:
     settings, credentials = sandbox.connection(name)
     away = {**settings, "base_url": "http://127.0.0.1:9"}
-    pages = platform(name).pull(MAIN_KIND[name], away, credentials, None, clock=sandbox.clock, http=sandbox.http)
+    pages = platform(name).pull(sandbox.account(away, credentials), MAIN_KIND[name], None)
     with pytest.raises(Unavailable):
         list(pages)
 
@@ -240,7 +239,7 @@ def test_bad_settings_name_the_value_and_what_is_allowed(sandbox: LiveSandbox, n
         (settings, credentials, "invoice", "invoice"),
     ):
         with pytest.raises(InvalidInput, match=said):
-            list(run(kind, broken, secrets, None, clock=sandbox.clock, http=sandbox.http))
+            list(run(sandbox.account(broken, secrets), kind, None))
     assert name not in sandbox.state.requests
 
 
@@ -287,7 +286,7 @@ def test_malformed_records_are_handed_on_and_spoil_nothing(sandbox: LiveSandbox,
 
 def test_an_expired_token_is_refreshed_once_and_then_permanent(sandbox: LiveSandbox) -> None:
     settings, credentials = sandbox.connection("hubspot")
-    pages = platform("hubspot").pull("contact", settings, credentials, None, clock=sandbox.clock, http=sandbox.http)
+    pages = platform("hubspot").pull(sandbox.account(settings, credentials), "contact", None)
     first = next(pages)
     for token in sandbox.state.hubspot_tokens:
         sandbox.state.hubspot_tokens[token] = 0.0
@@ -304,9 +303,8 @@ def test_hubspot_limits_are_ridden_out_over_real_time(sandbox: LiveSandbox) -> N
 
     sandbox.state.hubspot_limit = SlidingWindow(4, 0.5)
     settings, credentials = sandbox.connection("hubspot")
-    pages = platform("hubspot").pull(
-        "contact", settings, credentials, None, clock=sandbox.clock, http=HttpPolicy(backoff=0.2, allow_private=True)
-    )
+    account = replace(sandbox.account(settings, credentials), http=HttpPolicy(backoff=0.2, allow_private=True))
+    pages = platform("hubspot").pull(account, "contact", None)
     assert len({record["native_id"] for record in records(list(pages))}) > 400
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from integrator.contracts.errors import RateLimited
+from integrator.platforms import http
 from integrator.platforms.hubspot import client
 from integrator.platforms.registry import platform
 
@@ -17,13 +18,13 @@ if TYPE_CHECKING:
 
 def pages(sandbox: LiveSandbox, name: str, kind: str) -> list[Any]:
     settings, credentials = sandbox.connection(name)
-    return list(platform(name).pull(kind, settings, credentials, None, clock=sandbox.clock, http=sandbox.http))
+    return list(platform(name).pull(sandbox.account(settings, credentials), kind, None))
 
 
 @pytest.mark.parametrize(("name", "kind"), [("pretix", "event"), ("hubspot", "contact"), ("shopify", "sale")])
 def test_the_count_is_that_of_the_records(sandbox: LiveSandbox, name: str, kind: str) -> None:
     settings, credentials = sandbox.connection(name)
-    counted = platform(name).count(kind, settings, credentials, clock=sandbox.clock, http=sandbox.http)
+    counted = platform(name).count(sandbox.account(settings, credentials), kind)
     assert counted == len({record["native_id"] for page in pages(sandbox, name, kind) for record in page.records})
 
 
@@ -40,13 +41,9 @@ def test_pretix_lists_all_dates_at_first_and_not_again_at_once(sandbox: LiveSand
     listing = first[-1].listing
     assert listing is not None
     assert listing.ids == {record["native_id"] for page in first for record in page.records}
-    again = platform("pretix").pull(
-        "event", settings, credentials, first[-1].cursor, clock=sandbox.clock, http=sandbox.http
-    )
+    again = platform("pretix").pull(sandbox.account(settings, credentials), "event", first[-1].cursor)
     assert all(page.listing is None for page in again)
-    resumed = platform("pretix").pull(
-        "event", settings, credentials, first[0].cursor, clock=sandbox.clock, http=sandbox.http
-    )
+    resumed = platform("pretix").pull(sandbox.account(settings, credentials), "event", first[0].cursor)
     assert [page.listing for page in resumed][-1] == listing, "one that was interrupted lists apart"
 
 
@@ -56,13 +53,14 @@ def test_a_rotated_refresh_token_is_handed_on_before_it_is_needed(
     kept: list[dict[str, str]] = []
     sent: list[str] = []
     answers = iter([{"access_token": "one", "refresh_token": "next"}, {"access_token": "two"}])
-    monkeypatch.setattr(client, "decoded", lambda *_: next(answers))
-    monkeypatch.setattr(client.Session, "post", lambda *_, data: sent.append(data["refresh_token"]))
+    monkeypatch.setattr(http, "decoded", lambda *_: next(answers))
+    monkeypatch.setattr(http.Session, "post", lambda *_, data, **__: sent.append(data["refresh_token"]))
     settings, credentials = sandbox.connection("hubspot")
-    http = replace(sandbox.http, keep=lambda fresh: kept.append(dict(fresh)))
-    session = client.session_for(settings, credentials, http)
+    policy = replace(sandbox.http, keep=lambda fresh: kept.append(dict(fresh)))
+    session = client.session_for(replace(sandbox.account(settings, credentials), http=policy))
     assert session._refresh is not None
-    session._refresh(session)
+    for _ in range(2):
+        session._refresh(session)
     session.close()
     assert kept == [{"refresh_token": "next"}]
     assert sent == [credentials["refresh_token"], "next"]

@@ -40,8 +40,8 @@ def org(sandbox: LiveSandbox) -> Salesforce:
 def pull(sandbox: LiveSandbox, cursor: Cursor | None = None, kind: str = "contact", **more: Any) -> list[Page]:
     settings, credentials = sandbox.connection("salesforce")
     settings, credentials = settings | more.pop("settings", {}), credentials | more.pop("credentials", {})
-    options = {"http": sandbox.http, **more}
-    return list(platform("salesforce").pull(kind, settings, credentials, cursor, clock=sandbox.clock, **options))
+    account = replace(sandbox.account(settings, credentials), http=more.pop("http", sandbox.http))
+    return list(platform("salesforce").pull(account, kind, cursor, **more))
 
 
 def records(pages: list[Page]) -> list[dict[str, Any]]:
@@ -63,12 +63,12 @@ def hide(sandbox: LiveSandbox, **what: str) -> None:
 
 def check(sandbox: LiveSandbox, **more: Any) -> list[str]:
     settings, credentials = sandbox.connection("salesforce")
-    return platform("salesforce").check(settings | more, credentials, http=sandbox.http)
+    return platform("salesforce").check(sandbox.account(settings | more, credentials))
 
 
 def count(sandbox: LiveSandbox, kind: str, **more: Any) -> int | None:
     settings, credentials = sandbox.connection("salesforce")
-    return platform("salesforce").count(kind, settings | more, credentials, clock=sandbox.clock, http=sandbox.http)
+    return platform("salesforce").count(sandbox.account(settings | more, credentials), kind)
 
 
 def test_converted_leads_are_not_hidden(sandbox: LiveSandbox) -> None:
@@ -179,7 +179,7 @@ def test_a_cursor_that_closes_is_opened_again_where_it_was(
     whole = records(pull(sandbox))
     small(monkeypatch)
     settings, credentials = sandbox.connection("salesforce")
-    pages = platform("salesforce").pull("contact", settings, credentials, None, clock=sandbox.clock, http=sandbox.http)
+    pages = platform("salesforce").pull(sandbox.account(settings, credentials), "contact", None)
     found = [next(pages), next(pages)]
     org(sandbox).cursors.clear()
     found += list(pages)
@@ -189,7 +189,7 @@ def test_a_cursor_that_closes_is_opened_again_where_it_was(
 def test_a_token_that_ends_in_the_middle_is_replaced(sandbox: LiveSandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     small(monkeypatch)
     settings, credentials = sandbox.connection("salesforce")
-    pages = platform("salesforce").pull("contact", settings, credentials, None, clock=sandbox.clock, http=sandbox.http)
+    pages = platform("salesforce").pull(sandbox.account(settings, credentials), "contact", None)
     found = [next(pages)]
     org(sandbox).expire()
     found += list(pages)

@@ -30,7 +30,7 @@ def pages(
 ) -> Iterator[Page]:
     settings, credentials = sandbox.connection(NAME)
     source = platform(NAME)
-    return source.pull(kind, settings, credentials, cursor, clock=sandbox.clock, http=sandbox.http, window=window)
+    return source.pull(sandbox.account(settings, credentials), kind, cursor, window)
 
 
 def records(found: list[Page]) -> list[dict[str, Any]]:
@@ -56,7 +56,7 @@ def test_every_record_can_land_and_none_comes_twice(sandbox: LiveSandbox, kind: 
         read_record(kind, record)
     assert len({one["native_id"] for one in found}) == len(found)
     settings, credentials = sandbox.connection(NAME)
-    counted = platform(NAME).count(kind, settings, credentials, clock=sandbox.clock, http=sandbox.http)
+    counted = platform(NAME).count(sandbox.account(settings, credentials), kind)
     assert counted == len(found) > 200
 
 
@@ -188,14 +188,14 @@ def test_a_key_that_was_rolled_is_permanent_even_within_a_pull(sandbox: LiveSand
 def test_the_permission_a_restricted_key_lacks_is_named(sandbox: LiveSandbox) -> None:
     settings, credentials = sandbox.connection(NAME)
     source = platform(NAME)
-    assert source.check(settings, credentials, http=sandbox.http) == []
+    assert source.check(sandbox.account(settings, credentials)) == []
     lacks = sandbox.state.injected("stripe/lacks")
     lacks.append({"permission": "rak_charge_read"})
-    assert source.check(settings, credentials, http=sandbox.http) == ["rak_charge_read"]
+    assert source.check(sandbox.account(settings, credentials)) == ["rak_charge_read"]
     with pytest.raises(Forbidden, match="stripe: the restricted key lacks rak_charge_read"):
         list(pages(sandbox, "sale"))
     lacks.append({"permission": "rak_event_read"})
-    assert source.check(settings, credentials, http=sandbox.http) == ["rak_charge_read", "rak_event_read"]
+    assert source.check(sandbox.account(settings, credentials)) == ["rak_charge_read", "rak_event_read"]
     assert records(list(pages(sandbox, "contact")))
 
 
@@ -214,7 +214,7 @@ def test_a_count_that_is_not_exact_is_none(sandbox: LiveSandbox, monkeypatch: py
     settings, credentials = sandbox.connection(NAME)
 
     def count() -> int | None:
-        return platform(NAME).count("sale", settings, credentials, clock=sandbox.clock, http=sandbox.http)
+        return platform(NAME).count(sandbox.account(settings, credentials), "sale")
 
     assert count() == len(records(list(pages(sandbox, "sale"))))
     monkeypatch.setattr("integrator.platforms.stripe.pull.COUNTED", 100)
@@ -227,7 +227,7 @@ def test_news_of_each_kind_is_found(sandbox: LiveSandbox) -> None:
     settings, credentials = sandbox.connection(NAME)
 
     def news(cursors: dict[str, Any]) -> bool:
-        return platform(NAME).has_news(settings, credentials, cursors, clock=sandbox.clock, http=sandbox.http)
+        return platform(NAME).has_news(sandbox.account(settings, credentials), cursors)
 
     now = {"since": stamp(sandbox.clock())}
     assert not news({"contact": now, "sale": now})
@@ -264,9 +264,7 @@ def test_an_answer_of_another_shape_is_transient(sandbox: LiveSandbox, body: Any
     app = FastAPI()
     app.add_api_route("/v1/charges", lambda: body)
     with serving(app) as url:
-        found = platform(NAME).pull(
-            "sale", {"base_url": url}, {"secret_key": "x"}, None, clock=sandbox.clock, http=sandbox.http
-        )
+        found = platform(NAME).pull(sandbox.account({"base_url": url}, {"secret_key": "x"}), "sale", None)
         with pytest.raises(Unavailable, match="stripe: "):
             list(found)
 

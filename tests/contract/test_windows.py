@@ -27,11 +27,7 @@ def stretch(sandbox: LiveSandbox) -> Window:
 
 def pull(sandbox: LiveSandbox, name: str, window: Window | None, cursor: Cursor | None = None) -> list[Page]:
     settings, credentials = sandbox.connection(name)
-    return list(
-        platform(name).pull(
-            MAIN_KIND[name], settings, credentials, cursor, clock=sandbox.clock, http=sandbox.http, window=window
-        )
-    )
+    return list(platform(name).pull(sandbox.account(settings, credentials), MAIN_KIND[name], cursor, window))
 
 
 @every_platform
@@ -81,8 +77,8 @@ def test_a_count_is_a_number_or_none(sandbox: LiveSandbox, name: str) -> None:
     source = platform(name)
     for kind in source.spec.kinds:
         sandbox.state.requests.clear()
-        told = source.count(kind, settings, credentials, clock=sandbox.clock, http=sandbox.http)
+        told = source.count(sandbox.account(settings, credentials), kind)
         assert told is None or told >= 0
         assert sandbox.state.requests[name] < 20
     with pytest.raises(InvalidInput, match="invoice"):
-        source.count("invoice", settings, credentials, clock=sandbox.clock, http=sandbox.http)
+        source.count(sandbox.account(settings, credentials), "invoice")

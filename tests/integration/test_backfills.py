@@ -32,10 +32,8 @@ class Account:
         self.breaks: dict[int, Exception] = {}
         self.order: list[tuple[str, str, Any]] = []
 
-    def pull(
-        self, kind: str, settings: Any, credentials: Any, cursor: Any, *, window: Any = None, **_: Any
-    ) -> Iterator[Page]:
-        self.order.append((settings["base_url"], "past" if window else "live", cursor))
+    def pull(self, account: Any, kind: str, cursor: Any, window: Any = None) -> Iterator[Page]:
+        self.order.append((account.settings["base_url"], "past" if window else "live", cursor))
         pages = self.past if window else self.live
         start = (cursor or {}).get("page", 0)
         for number, records in enumerate(pages[start:], start=start):
@@ -192,10 +190,10 @@ def test_a_defect_in_one_account_does_not_stop_the_next(services: Services, acco
     account.live = [[person("fine", 9)]]
     real = account.pull
 
-    def broken(kind: str, settings: Any, *more: Any, **named: Any) -> Iterator[Page]:
-        if settings["base_url"] == "one":
+    def broken(pulled: Any, *more: Any) -> Iterator[Page]:
+        if pulled.settings["base_url"] == "one":
             raise ZeroDivisionError("a bug, with a secret in it")
-        return real(kind, settings, *more, **named)
+        return real(pulled, *more)
 
     account.pull = broken  # type: ignore[method-assign]
     with pytest.raises(ZeroDivisionError):

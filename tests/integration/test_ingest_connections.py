@@ -35,8 +35,8 @@ class Accounts:
 
         self.spec = spec("pretix")
 
-    def pull(self, kind: str, settings: Any, credentials: Any, cursor: Any, **_: Any) -> Iterator[Page]:
-        name = settings["organizer"]
+    def pull(self, account: Any, kind: str, cursor: Any) -> Iterator[Page]:
+        name = account.settings["organizer"]
         self.pulled.append((name, cursor))
         start = (cursor or {"page": 0})["page"]
         for number, records in enumerate(self.pages.get(name, [])[start:], start=start):
@@ -45,14 +45,14 @@ class Accounts:
                 raise error
             yield Page(kind, records, {"page": number + 1})
 
-    def has_news(self, settings: Any, credentials: Any, cursors: Any, **_: Any) -> bool:
-        self.pulled.append((settings["organizer"], dict(cursors)))
-        found = self.news.get(settings["organizer"], False)
+    def has_news(self, account: Any, cursors: Any) -> bool:
+        self.pulled.append((account.settings["organizer"], dict(cursors)))
+        found = self.news.get(account.settings["organizer"], False)
         if isinstance(found, Exception):
             raise found
         return found
 
-    def check(self, settings: Any, credentials: Any, *, http: Any) -> list[str]:
+    def check(self, account: Any) -> list[str]:
         return ["orders"]
 
 

@@ -3,10 +3,12 @@
 import base64
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, quote, urlencode, urljoin, urlsplit, urlunsplit
 
-from integrator.contracts.errors import Forbidden, InvalidInput, Unauthorized, Unavailable, invalid
+from integrator.contracts.errors import Forbidden, InvalidInput, Unavailable, invalid
+from integrator.platforms.base import Account
 from integrator.platforms.declarative.definition import (
     HEADER_VALUE,
     RESERVED_SETTINGS,
@@ -15,9 +17,10 @@ from integrator.platforms.declarative.definition import (
     RateLimit,
     Stream,
     climbs,
+    load_definition,
 )
 from integrator.platforms.declarative.functions import amount, is_empty, is_true
-from integrator.platforms.http import HttpPolicy, Session, closing, decoded
+from integrator.platforms.http import Session, decoded, token_answer
 
 if TYPE_CHECKING:
     import requests
@@ -27,12 +30,10 @@ MOST_ANSWERS = 100_000
 
 
 @dataclass(frozen=True)
-class Account:
-    """A definition with a connection's settings and credentials, found good together."""
+class Declared(Account):
+    """An account with the definition it is read by, found good together."""
 
     definition: Definition
-    settings: Mapping[str, Any]
-    credentials: Mapping[str, str]
 
     @property
     def base_url(self) -> str:
@@ -45,6 +46,31 @@ class Account:
         return str(self.settings.get("prefix") or self.definition.name)
 
 
+def definition_of(settings: Mapping[str, Any], credentials: Mapping[str, str]) -> Definition:
+    """The definition a connection holds; raises `InvalidInput` naming what is wrong in it, or lacking beside it."""
+    text = settings.get("definition")
+    if not isinstance(text, str) or not text.strip():
+        raise invalid("declarative setting definition", text, "the text of a definition")
+    definition = _definition(text)
+    require(definition, settings, credentials)
+    return definition
+
+
+def declared_of(account: Account) -> Declared:
+    """The account with its definition; raises as `definition_of`."""
+    return declared(account, definition_of(account.settings, account.credentials))
+
+
+def declared(account: Account, definition: Definition) -> Declared:
+    """The account with a definition that stands elsewhere than in its settings."""
+    return Declared(account.settings, account.credentials, account.clock, account.http, definition)
+
+
+@lru_cache(maxsize=32)
+def _definition(text: str) -> Definition:
+    return load_definition(text, name="definition")
+
+
 @dataclass(frozen=True)
 class Answer:
     """One answer of a list: its rows, the whole body, and the state that asks for what follows; None at the end."""
@@ -55,23 +81,23 @@ class Answer:
     http: "requests.Response"
 
 
-def session_for(account: Account, http: HttpPolicy) -> Session:
-    """A session that signs its requests as the definition says; OAuth tokens are fetched, and again on a 401."""
-    definition, credentials = account.definition, dict(account.credentials)
+def session_for(account: Declared) -> Session:
+    """A session that signs its requests as the definition says; OAuth tokens when first needed, and again on a 401."""
+    definition, held = account.definition, dict(account.credentials)
     fixed = dict(definition.headers)
     kind = definition.authentication.type
     pace = _pace(definition.rate_limit)
     if kind in ("client_credentials", "refresh_token"):
 
-        def refresh(_: Session | None = None) -> dict[str, str]:
-            return {"Authorization": f"Bearer {_token(account, credentials, http)}"}
+        def refresh(_: Session) -> dict[str, str]:
+            return {"Authorization": f"Bearer {_token(account, held)}"}
 
-        return Session(definition.name, account.base_url, fixed | refresh(), http, refresh, pace=pace)
-    return Session(definition.name, account.base_url, fixed | _signed(account), http, pace=pace)
+        return Session(definition.name, account.base_url, fixed, account.http, refresh, pace=pace)
+    return Session(definition.name, account.base_url, fixed | _signed(account), account.http, pace=pace)
 
 
 def walk(
-    account: Account, session: Session, stream: Stream, params: Mapping[str, Any], state: State | None = None
+    account: Declared, session: Session, stream: Stream, params: Mapping[str, Any], state: State | None = None
 ) -> Iterator[Answer]:
     """The answers of a list from ``state`` on; a platform that asks for the same again is refused."""
     for _ in range(MOST_ANSWERS):
@@ -86,7 +112,7 @@ def walk(
 
 
 def ask(
-    account: Account, session: Session, stream: Stream, params: Mapping[str, Any], state: State | None = None
+    account: Declared, session: Session, stream: Stream, params: Mapping[str, Any], state: State | None = None
 ) -> Answer:
     """One answer; `Unavailable` when it holds no list where the definition says."""
     sent = request(account, session, stream, params, state)
@@ -96,7 +122,7 @@ def ask(
 
 
 def request(
-    account: Account, session: Session, stream: Stream, params: Mapping[str, Any], state: State | None = None
+    account: Declared, session: Session, stream: Stream, params: Mapping[str, Any], state: State | None = None
 ) -> "requests.Response":
     """Ask for a page of a list."""
     secret = _secret_params(account)
@@ -113,7 +139,7 @@ def request(
     return session.get(path_of(account, stream.path), params={**asked, **secret})
 
 
-def rows_of(account: Account, stream: Stream, body: Any) -> list[Any]:
+def rows_of(account: Declared, stream: Stream, body: Any) -> list[Any]:
     """The rows of an answer; anything without them is transient, as a maintenance page is."""
     rows = stream.records(body)
     if not isinstance(rows, list):
@@ -121,7 +147,7 @@ def rows_of(account: Account, stream: Stream, body: Any) -> list[Any]:
     return rows
 
 
-def path_of(account: Account, template: str) -> str:
+def path_of(account: Declared, template: str) -> str:
     """A path with the connection's settings in it, each as one segment whatever it holds."""
     path = SETTING.sub(lambda found: quote(str(account.settings[found[1]]), safe=""), template)
     if climbs(path):
@@ -149,7 +175,7 @@ def require(definition: Definition, settings: Mapping[str, Any], credentials: Ma
             raise invalid(f"{definition.name} credential {name}", None, "a non-empty value of printable ASCII")
 
 
-def _signed(account: Account) -> dict[str, str]:
+def _signed(account: Declared) -> dict[str, str]:
     how, secrets = account.definition.authentication, account.credentials
     if how.type == "bearer":
         return {"Authorization": f"Bearer {secrets['token']}"}
@@ -164,38 +190,27 @@ def _basic(name: str, word: str) -> str:
     return f"Basic {base64.b64encode(f'{name}:{word}'.encode()).decode()}"
 
 
-def _secret_params(account: Account) -> dict[str, str]:
+def _secret_params(account: Declared) -> dict[str, str]:
     how = account.definition.authentication
     return {str(how.name): account.credentials["key"]} if how.type == "query" else {}
 
 
-def _token(account: Account, credentials: dict[str, str], http: HttpPolicy) -> str:
-    """An access token (RFC 6749 §4.4, §6); a refusal is permanent. A refresh token that rotates is kept."""
+def _token(account: Declared, held: dict[str, str]) -> str:
+    """An access token, by the client alone or by the refresh token in ``held``."""
     name, how = account.definition.name, account.definition.authentication
     form: dict[str, str] = {"grant_type": how.type}
     if how.scopes:
         form["scope"] = " ".join(how.scopes)
     if how.type == "refresh_token":
-        form["refresh_token"] = credentials["refresh_token"]
+        form["refresh_token"] = held["refresh_token"]
     headers = {}
     if how.client == "basic":
-        headers = {"Authorization": _basic(credentials["client_id"], credentials["client_secret"])}
+        headers = {"Authorization": _basic(held["client_id"], held["client_secret"])}
     else:
-        form |= {key: credentials[key] for key in ("client_id", "client_secret")}
-    with closing(Session(name, account.base_url, {}, http)) as session:
-        try:
-            answer = session.post(str(how.token_url), data=form, headers=headers)
-        except InvalidInput as error:
-            raise Unauthorized(f"{name}: the client id, client secret or refresh token is not accepted") from error
-    body = decoded(name, answer)
-    if not isinstance(body, dict) or not isinstance(body.get("access_token"), str):
-        raise Unavailable(f"{name}: the token answer holds no access_token")
-    turned = body.get("refresh_token")
-    if how.type == "refresh_token" and isinstance(turned, str) and turned != credentials["refresh_token"]:
-        credentials["refresh_token"] = turned
-        if http.keep is not None:
-            http.keep({"refresh_token": turned})
-    token = str(body["access_token"])
+        form |= {key: held[key] for key in ("client_id", "client_secret")}
+    asked = Session(name, account.base_url, {}, account.http)
+    turning = held if how.type == "refresh_token" else {}
+    token = str(token_answer(asked, str(how.token_url), form, turning, headers)["access_token"])
     if not HEADER_VALUE.fullmatch(token[:500]) or len(token) > 8_000:
         raise Unavailable(f"{name}: the token answer holds no access_token that fits a header")
     return token
@@ -225,7 +240,7 @@ def _number(text: str | None) -> float | None:
     return None if found is None else float(found)
 
 
-def _filled(account: Account, value: Any) -> Any:
+def _filled(account: Declared, value: Any) -> Any:
     if isinstance(value, bool):
         return "true" if value else "false"
     if not isinstance(value, str):
@@ -234,7 +249,7 @@ def _filled(account: Account, value: Any) -> Any:
 
 
 def _next(
-    account: Account, stream: Stream, rows: list[Any], body: Any, sent: "requests.Response", state: State | None
+    account: Declared, stream: Stream, rows: list[Any], body: Any, sent: "requests.Response", state: State | None
 ) -> State | None:
     paging = stream.paging
     if paging.type == "none" or (stream.more is not None and not is_true(stream.more(body))):
@@ -256,7 +271,7 @@ def _next(
     return {"next": same_host(account, str(link), sent.request.url or "")}
 
 
-def same_host(account: Account, link: str, asked: str) -> str:
+def same_host(account: Declared, link: str, asked: str) -> str:
     """A next link as a whole address, without our key; one that leads to another host is refused."""
     base = urlsplit(account.base_url)
     try:

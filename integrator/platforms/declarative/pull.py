@@ -6,28 +6,28 @@ whole ``{read_at}``, or ``{next}`` within it.
 
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timedelta
-from functools import lru_cache, partial
+from functools import partial
 from typing import Any
 
-from integrator.contracts.errors import InvalidInput, invalid
+from integrator.contracts.errors import InvalidInput
 from integrator.platforms.base import (
-    Clock,
+    Account,
     Cursor,
     Listing,
     Page,
+    Platform,
     Raw,
     Window,
-    done,
     missing_permissions,
     moment,
     stamp,
 )
 from integrator.platforms.changes import Answer, Ask, Changes, any_order, oldest_first, whole_second
-from integrator.platforms.declarative.client import Account, ask, require, session_for, walk
-from integrator.platforms.declarative.definition import Definition, Incremental, Stream, load_definition
+from integrator.platforms.declarative.client import Declared, ask, declared_of, session_for, walk
+from integrator.platforms.declarative.definition import Incremental, Stream
 from integrator.platforms.declarative.functions import amount
 from integrator.platforms.declarative.spec import SPEC
-from integrator.platforms.http import HttpPolicy, Session, closing, server_time
+from integrator.platforms.http import Session, server_time
 
 REFERENCES = ("native_id", "event_id", "contact_id", "series_id")
 FORMATS: Mapping[str, Callable[[datetime], str | int]] = {
@@ -38,107 +38,65 @@ FORMATS: Mapping[str, Callable[[datetime], str | int]] = {
 }
 
 
-class Declarative:
+class Declarative(Platform):
     """The streams of a definition."""
 
-    spec = SPEC
-
-    def pull(
-        self,
-        kind: str,
-        settings: Mapping[str, Any],
-        credentials: Mapping[str, str],
-        cursor: Cursor | None,
-        *,
-        clock: Clock,
-        http: HttpPolicy,
-        window: Window | None = None,
+    def pages(
+        self, session: Session, account: Account, kind: str, cursor: Cursor | None, window: Window | None
     ) -> Iterator[Page]:
-        """See `integrator.platforms.base.Platform`."""
-        SPEC.require_kind(kind)
-        account = account_of(settings, credentials)
-        if done(cursor):
-            return
+        """Stream by stream; the last page of a backfill is an empty one of its own."""
+        declared = declared_of(account)
         cursors: dict[str, Any] = dict((cursor or {}).get("streams", {}))
-        with closing(session_for(account, http)) as session:
-            for stream in account.definition.of_kind(kind):
-                if window is not None and cursors.get(stream.name, {}).get("done"):
-                    continue
-                for records, inner, listing in _read(account, session, stream, cursors.get(stream.name), clock, window):
-                    cursors = {**cursors, stream.name: inner}
-                    yield Page(kind, records, {"streams": cursors}, listing)
+        for stream in declared.definition.of_kind(kind):
+            if window is not None and cursors.get(stream.name, {}).get("done"):
+                continue
+            for records, inner, listing in _read(declared, session, stream, cursors.get(stream.name), window):
+                cursors = {**cursors, stream.name: inner}
+                yield Page(kind, records, {"streams": cursors}, listing)
         if window is not None:
             yield Page(kind, [], {"streams": cursors, "done": True})
 
-    def has_news(
-        self,
-        settings: Mapping[str, Any],
-        credentials: Mapping[str, str],
-        cursors: Mapping[str, Cursor | None],
-        *,
-        clock: Clock,
-        http: HttpPolicy,
-    ) -> bool:
+    def news(self, session: Session, account: Account, cursors: Mapping[str, Cursor | None]) -> bool:
         """Whether a filtered stream shows a row not seen, or one that is read whole is due: a few requests a stream."""
-        account = account_of(settings, credentials)
-        with closing(session_for(account, http)) as session:
-            for stream in account.definition.streams:
-                known = ((cursors.get(stream.mapping.kind) or {}).get("streams") or {}).get(stream.name)
-                if known is None or "next" in known or _fresh(account, session, stream, known, clock):
-                    return True
+        declared = declared_of(account)
+        for stream in declared.definition.streams:
+            known = ((cursors.get(stream.mapping.kind) or {}).get("streams") or {}).get(stream.name)
+            if known is None or "next" in known or _fresh(declared, session, stream, known):
+                return True
         return False
 
-    def count(
-        self, kind: str, settings: Mapping[str, Any], credentials: Mapping[str, str], *, clock: Clock, http: HttpPolicy
-    ) -> int | None:
+    def total(self, session: Session, account: Account, kind: str) -> int | None:
         """The streams' totals, where each has one and makes one record of a row; else None."""
-        account = account_of(settings, credentials)
-        streams = account.definition.of_kind(kind)
+        declared = declared_of(account)
+        streams = declared.definition.of_kind(kind)
         if not streams or any(s.total is None or s.mapping.each or s.mapping.only for s in streams):
             return None
-        with closing(session_for(account, http)) as session:
-            totals = [s.total(ask(account, session, s, {}).body) for s in streams if s.total is not None]
+        totals = [s.total(ask(declared, session, s, {}).body) for s in streams if s.total is not None]
         try:
             return sum(int(found) for found in map(amount, totals) if found is not None)
         except InvalidInput:
             return None
 
-    def check(self, settings: Mapping[str, Any], credentials: Mapping[str, str], *, http: HttpPolicy) -> list[str]:
+    def missing(self, session: Session, account: Account) -> list[str]:
         """The streams that may not be read."""
-        account = account_of(settings, credentials)
-        with closing(session_for(account, http)) as session:
-            return missing_permissions(
-                (stream.name, partial(ask, account, session, stream, {})) for stream in account.definition.streams
-            )
+        declared = declared_of(account)
+        return missing_permissions(
+            (stream.name, partial(ask, declared, session, stream, {})) for stream in declared.definition.streams
+        )
 
 
-PLATFORM = Declarative()
-
-
-@lru_cache(maxsize=32)
-def _definition(text: str) -> Definition:
-    return load_definition(text, name="definition")
-
-
-def account_of(settings: Mapping[str, Any], credentials: Mapping[str, str]) -> Account:
-    """The account a connection describes; raises `InvalidInput` naming what is wrong in it."""
-    text = settings.get("definition")
-    if not isinstance(text, str) or not text.strip():
-        raise invalid("declarative setting definition", text, "the text of a definition")
-    definition = _definition(text)
-    require(definition, settings, credentials)
-    return Account(definition, settings, credentials)
+PLATFORM = Declarative(SPEC, lambda account: session_for(declared_of(account)))
 
 
 def _read(
-    account: Account, session: Session, stream: Stream, known: Raw | None, clock: Clock, window: Window | None
+    account: Declared, session: Session, stream: Stream, known: Raw | None, window: Window | None
 ) -> Iterator[tuple[list[Raw], Raw, Listing | None]]:
     """Records, the stream's cursor after them, and on the last page of a whole list what it held."""
     if stream.incremental is None:
-        yield from _whole(account, session, stream, known, clock, window)
+        yield from _whole(account, session, stream, known, window)
         return
     changes = changes_of(account, stream, stream.incremental, known, window)
-    asking = asking_of(account, session, stream, stream.incremental, clock, window)
+    asking = asking_of(account, session, stream, stream.incremental, window)
     if stream.incremental.ordered:
         pages = oldest_first(asking, changes, numbered=stream.paging.type in ("page", "offset"))
     else:
@@ -148,7 +106,7 @@ def _read(
 
 
 def _whole(
-    account: Account, session: Session, stream: Stream, known: Raw | None, clock: Clock, window: Window | None
+    account: Declared, session: Session, stream: Stream, known: Raw | None, window: Window | None
 ) -> Iterator[tuple[list[Raw], Raw, Listing | None]]:
     state = (known or {}).get("next")
     ids: set[str] | None = set() if state is None and window is None else None
@@ -159,11 +117,13 @@ def _whole(
         if answer.next is not None:
             yield records, {"next": answer.next}, None
             continue
-        done = {"read_at": stamp(server_time(answer.http, clock())), **({"done": True} if window else {})}
+        done = {"read_at": stamp(server_time(answer.http, account.clock())), **({"done": True} if window else {})}
         yield records, done, None if ids is None else Listing(f"{account.prefix}/{stream.name}", frozenset(ids))
 
 
-def changes_of(account: Account, stream: Stream, how: Incremental, known: Raw | None, window: Window | None) -> Changes:
+def changes_of(
+    account: Declared, stream: Stream, how: Incremental, known: Raw | None, window: Window | None
+) -> Changes:
     """A reading of a filtered stream."""
     return Changes(
         lambda row: stream.changed(row) if stream.changed else "",
@@ -174,7 +134,7 @@ def changes_of(account: Account, stream: Stream, how: Incremental, known: Raw | 
 
 
 def asking_of(
-    account: Account, session: Session, stream: Stream, how: Incremental, clock: Clock, window: Window | None = None
+    account: Declared, session: Session, stream: Stream, how: Incremental, window: Window | None = None
 ) -> Ask:
     """A function that asks the stream for what changed since a moment."""
     write = FORMATS[how.format]
@@ -184,7 +144,7 @@ def asking_of(
         if window is not None and how.until_param:
             params[how.until_param] = f"{write(whole_second(window.until) + timedelta(seconds=1))}"
         got = ask(account, session, stream, params, state)
-        return Answer(got.rows, got.next, server_time(got.http, clock()))
+        return Answer(got.rows, got.next, server_time(got.http, account.clock()))
 
     return asking
 
@@ -193,14 +153,14 @@ def _whole_day(at: datetime) -> datetime:
     return moment(f"{stamp(at)[:10]}T00:00:00Z")
 
 
-def _fresh(account: Account, session: Session, stream: Stream, known: Raw, clock: Clock) -> bool:
+def _fresh(account: Declared, session: Session, stream: Stream, known: Raw) -> bool:
     how = stream.incremental
     if how is None:
-        return clock() - moment(known["read_at"]) >= timedelta(hours=stream.every_hours)
-    return changes_of(account, stream, how, known, None).fresh(asking_of(account, session, stream, how, clock))
+        return account.clock() - moment(known["read_at"]) >= timedelta(hours=stream.every_hours)
+    return changes_of(account, stream, how, known, None).fresh(asking_of(account, session, stream, how))
 
 
-def prefixed(account: Account, record: Raw) -> Raw:
+def prefixed(account: Declared, record: Raw) -> Raw:
     """The record with its own id and those it refers to marked as this definition's."""
     for field in REFERENCES:
         value = record.get(field)

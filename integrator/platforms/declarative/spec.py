@@ -13,9 +13,9 @@ class DeclarativeSpec(PlatformSpec):
 
     def require(self, settings: Mapping[str, Any], credentials: Mapping[str, str]) -> None:
         """Raise `InvalidInput` naming what is wrong in the definition, the settings or the credentials."""
-        from integrator.platforms.declarative.pull import account_of
+        from integrator.platforms.declarative.client import definition_of
 
-        account_of(settings, credentials)
+        definition_of(settings, credentials)
 
 
 SPEC = DeclarativeSpec(

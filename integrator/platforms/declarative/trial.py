@@ -14,10 +14,10 @@ import msgspec
 from integrator.contracts.errors import IntegratorError, InvalidInput, TransientError, Unauthorized
 from integrator.contracts.validation import read_record
 from integrator.platforms.base import Raw
-from integrator.platforms.declarative.client import Account, Answer, ask, request, rows_of, session_for
+from integrator.platforms.declarative.client import Answer, Declared, ask, request, rows_of, session_for
 from integrator.platforms.declarative.definition import Stream
 from integrator.platforms.declarative.pull import asking_of, changes_of, prefixed
-from integrator.platforms.http import HttpPolicy, Session, closing, decoded
+from integrator.platforms.http import Session, closing, decoded
 
 
 @dataclass
@@ -52,9 +52,9 @@ class Trial:
         return not self.problems and self.quarantined == 0
 
 
-def attempt(account: Account, http: HttpPolicy) -> Iterator[Trial]:
+def attempt(account: Declared) -> Iterator[Trial]:
     """A trial of each stream; `Unauthorized` and transient failures are raised, they say nothing about the file."""
-    with closing(session_for(account, http)) as session:
+    with closing(session_for(account)) as session:
         for stream in account.definition.streams:
             trial = Trial(stream.name, stream.mapping.kind)
             try:
@@ -66,7 +66,7 @@ def attempt(account: Account, http: HttpPolicy) -> Iterator[Trial]:
             yield trial
 
 
-def _attempt(account: Account, session: Session, stream: Stream, trial: Trial) -> None:
+def _attempt(account: Declared, session: Session, stream: Stream, trial: Trial) -> None:
     body = decoded(account.definition.name, request(account, session, stream, {}))
     try:
         rows = rows_of(account, stream, body)
@@ -79,7 +79,7 @@ def _attempt(account: Account, session: Session, stream: Stream, trial: Trial) -
     _filter(account, session, stream, first.rows, trial)
 
 
-def _map(account: Account, stream: Stream, rows: list[Any], trial: Trial) -> None:
+def _map(account: Declared, stream: Stream, rows: list[Any], trial: Trial) -> None:
     mapping = stream.mapping
     names = [rule.field for rule in mapping.rules]
     findings = {name: Finding(stream.name, name) for name in names}
@@ -125,7 +125,7 @@ def _fill(findings: dict[str, Finding], record: Raw, stream: str, unread: Mappin
             finding.empty += name not in flat
 
 
-def _page(account: Account, session: Session, stream: Stream, first: Answer, trial: Trial) -> None:
+def _page(account: Declared, session: Session, stream: Stream, first: Answer, trial: Trial) -> None:
     if first.next is None:
         trial.paging = f"{len(first.rows)} rows in one answer"
         if stream.paging.type != "none" and len(first.rows) >= stream.paging.size:
@@ -139,7 +139,7 @@ def _page(account: Account, session: Session, stream: Stream, first: Answer, tri
         trial.problems.append(f"paging: of the second page's {len(second.rows)} rows {again} are on the first as well")
 
 
-def _filter(account: Account, session: Session, stream: Stream, rows: list[Any], trial: Trial) -> None:
+def _filter(account: Declared, session: Session, stream: Stream, rows: list[Any], trial: Trial) -> None:
     how = stream.incremental
     if how is None:
         trial.incremental = "read whole each time"
@@ -155,7 +155,7 @@ def _filter(account: Account, session: Session, stream: Stream, rows: list[Any],
         trial.problems.append("incremental: the list is not sorted by that moment, oldest first")
     newest = max(times)
     asked = changes.rounded(newest)
-    found = asking_of(account, session, stream, how, lambda: newest)(asked, None).rows
+    found = asking_of(account, session, stream, how)(asked, None).rows
     older = sum(at < asked for at in map(changes.changed_at, found) if at is not None)
     trial.incremental = f"asked from the newest change on: {len(found)} rows, {older} of them older"
     if older:

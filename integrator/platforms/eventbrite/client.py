@@ -5,7 +5,8 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from integrator.contracts.errors import InvalidInput, RateLimited, Unavailable
-from integrator.platforms.http import HttpPolicy, Session, decoded
+from integrator.platforms.base import Account
+from integrator.platforms.http import Session, decoded
 
 if TYPE_CHECKING:
     import requests
@@ -13,10 +14,10 @@ if TYPE_CHECKING:
 _BUDGET = re.compile(r"(\d+)/(\d+) reset=(\d+)s")  # x-rate-limit: token:… 2000/2000 reset=1800s, key:… 7/2000 …
 
 
-def session_for(settings: Mapping[str, Any], credentials: Mapping[str, str], http: HttpPolicy) -> Session:
+def session_for(account: Account) -> Session:
     """A session; ``base_url`` is ``https://www.eventbriteapi.com/v3``."""
-    token = {"Authorization": f"Bearer {credentials['access_token']}"}
-    return Session("eventbrite", str(settings["base_url"]), token, http, judge=refused, pace=used_up)
+    token = {"Authorization": f"Bearer {account.credentials['access_token']}"}
+    return Session("eventbrite", str(account.settings["base_url"]), token, account.http, judge=refused, pace=used_up)
 
 
 def used_up(answer: "requests.Response") -> float | None:

@@ -13,22 +13,23 @@ from typing import Any
 
 from integrator.contracts.errors import NotFound
 from integrator.platforms.base import (
-    Clock,
+    Account,
     Cursor,
     Listing,
     Page,
+    Platform,
     Raw,
     Window,
-    done,
     mapped,
     missing_permissions,
     moment,
+    resting,
     stamp,
 )
 from integrator.platforms.eventbrite.client import page, pages, session_for
 from integrator.platforms.eventbrite.map import contact_records, event_records, is_event, sale_records
 from integrator.platforms.eventbrite.spec import SPEC
-from integrator.platforms.http import HttpPolicy, Session, closing, server_time
+from integrator.platforms.http import Session, server_time
 
 OVERLAP = timedelta(minutes=1)
 LISTS = {"event": "events", "contact": "orders", "sale": "attendees"}
@@ -36,90 +37,57 @@ SHOWN = {"status": "live,started,ended,completed,canceled", "order_by": "created
 WHOLE = SHOWN | {"expand": "venue,category,ticket_availability"}
 
 
-class Eventbrite:
+class Eventbrite(Platform):
     """Events with attendance once over, tickets as sales, buyers as contacts."""
 
-    spec = SPEC
-
-    def pull(
-        self,
-        kind: str,
-        settings: Mapping[str, Any],
-        credentials: Mapping[str, str],
-        cursor: Cursor | None,
-        *,
-        clock: Clock,
-        http: HttpPolicy,
-        window: Window | None = None,
+    def pages(
+        self, session: Session, account: Account, kind: str, cursor: Cursor | None, window: Window | None
     ) -> Iterator[Page]:
-        """See `integrator.platforms.base.Platform`."""
-        SPEC.require(settings, credentials)
-        SPEC.require_kind(kind)
-        if not done(cursor):
-            with closing(session_for(settings, credentials, http)) as session:
-                yield from _read(session, kind, settings, cursor or {}, clock, window)
+        """One list: of orders or attendees what changed, of events all."""
+        yield from _read(session, account, kind, cursor or {}, window)
 
-    def has_news(
-        self,
-        settings: Mapping[str, Any],
-        credentials: Mapping[str, str],
-        cursors: Mapping[str, Cursor | None],
-        *,
-        clock: Clock,
-        http: HttpPolicy,
-    ) -> bool:
+    def news(self, session: Session, account: Account, cursors: Mapping[str, Cursor | None]) -> bool:
         """An attendee or order changed, or an event changed or ended: two requests and the list of events."""
-        SPEC.require(settings, credentials)
-        if any(set(cursor or {}) != {"since"} for cursor in cursors.values()):
+        if not resting(cursors.values()):
             return True
-        with closing(session_for(settings, credentials, http)) as session:
-            for kind in (one for one in ("sale", "contact", "event") if one in cursors):  # the cheapest first
-                since = moment((cursors[kind] or {})["since"])
-                params = SHOWN if kind == "event" else {"changed_since": stamp(since + timedelta(seconds=1))}
-                for items, _, answer in pages(session, _path(settings, kind), params):
-                    span = (since + timedelta(microseconds=1), server_time(answer, clock()))  # after, not at
-                    if any(kind != "event" or _changed(one, *span, frozenset(), broken=False) for one in items):
-                        return True
+        for kind in (one for one in ("sale", "contact", "event") if one in cursors):  # the cheapest first
+            since = moment((cursors[kind] or {})["since"])
+            params = SHOWN if kind == "event" else {"changed_since": stamp(since + timedelta(seconds=1))}
+            for items, _, answer in pages(session, _path(account, kind), params):
+                span = (since + timedelta(microseconds=1), server_time(answer, account.clock()))  # after, not at
+                if any(kind != "event" or _changed(one, *span, frozenset(), broken=False) for one in items):
+                    return True
         return False
 
-    def count(
-        self, kind: str, settings: Mapping[str, Any], credentials: Mapping[str, str], *, clock: Clock, http: HttpPolicy
-    ) -> int | None:
+    def total(self, session: Session, account: Account, kind: str) -> int | None:
         """The list's own count, without drafts: one request."""
-        SPEC.require(settings, credentials)
-        SPEC.require_kind(kind)
-        with closing(session_for(settings, credentials, http)) as session:
-            told = page(session, _path(settings, kind), SHOWN if kind == "event" else {})[1].get("object_count")
-            return told if isinstance(told, int) else None
+        told = page(session, _path(account, kind), SHOWN if kind == "event" else {})[1].get("object_count")
+        return told if isinstance(told, int) else None
 
-    def check(self, settings: Mapping[str, Any], credentials: Mapping[str, str], *, http: HttpPolicy) -> list[str]:
+    def missing(self, session: Session, account: Account) -> list[str]:
         """What the token's owner may not see of the organization: events, orders, attendees."""
-        SPEC.require(settings, credentials)
-        with closing(session_for(settings, credentials, http)) as session:
-            return missing_permissions(
-                (f"access to {name}", partial(page, session, _path(settings, kind), {})) for kind, name in LISTS.items()
-            )
+        return missing_permissions(
+            (f"access to {name}", partial(page, session, _path(account, kind), {})) for kind, name in LISTS.items()
+        )
 
 
-PLATFORM = Eventbrite()
+PLATFORM = Eventbrite(SPEC, session_for)
 
 
-def _path(settings: Mapping[str, Any], kind: str) -> str:
-    return f"/organizations/{settings['organization']}/{LISTS[kind]}/"
+def _path(account: Account, kind: str) -> str:
+    return f"/organizations/{account.settings['organization']}/{LISTS[kind]}/"
 
 
-def _read(
-    session: Session, kind: str, settings: Mapping[str, Any], cursor: Cursor, clock: Clock, window: Window | None
-) -> Iterator[Page]:
+def _read(session: Session, account: Account, kind: str, cursor: Cursor, window: Window | None) -> Iterator[Page]:
     """The pages of one kind; a listing of events only where this very read has seen the first page."""
     since = window.since if window else moment(cursor["since"]) if cursor.get("since") else None
     asked = None if since is None else (since if window else since - OVERLAP).replace(microsecond=0)
     until = window.until if window else moment(cursor["until"]) if cursor.get("until") else None
     listed: set[str] | None = set() if kind == "event" and not window and "continuation" not in cursor else None
     params = WHOLE if kind == "event" else {"changed_since": stamp(asked)} if asked else {}
-    scanned = _scanned(session, settings, asked) if kind == "event" and asked and not window else frozenset[str]()
-    for items, after, answer in pages(session, _path(settings, kind), params, cursor.get("continuation")):
-        until = until or max(server_time(answer, clock()), since or datetime.min.replace(tzinfo=UTC))
+    scanned = _scanned(session, account, asked) if kind == "event" and asked and not window else frozenset[str]()
+    for items, after, answer in pages(session, _path(account, kind), params, cursor.get("continuation")):
+        until = until or max(server_time(answer, account.clock()), since or datetime.min.replace(tzinfo=UTC))
         if kind == "event":
             items = [one for one in items if is_event(one)]
             if listed is not None:
@@ -150,9 +118,9 @@ def _checked_in(session: Session, event_id: str) -> int:
     return 0
 
 
-def _scanned(session: Session, settings: Mapping[str, Any], since: datetime) -> frozenset[str]:
+def _scanned(session: Session, account: Account, since: datetime) -> frozenset[str]:
     """Events of which a ticket changed: scanners upload late, and that moves no event's ``changed``."""
-    lists = pages(session, _path(settings, "sale"), {"changed_since": stamp(since)})
+    lists = pages(session, _path(account, "sale"), {"changed_since": stamp(since)})
     return frozenset(str(one.get("event_id")) for items, _, _ in lists for one in items if isinstance(one, dict))
 
 

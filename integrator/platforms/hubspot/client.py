@@ -3,8 +3,9 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from integrator.contracts.errors import InvalidInput, Unauthorized, Unavailable
-from integrator.platforms.http import HttpPolicy, Session, closing, decoded
+from integrator.contracts.errors import Unavailable
+from integrator.platforms.base import Account
+from integrator.platforms.http import Session, decoded, token_answer
 from integrator.platforms.hubspot.spec import SPEC
 
 if TYPE_CHECKING:
@@ -16,20 +17,17 @@ SEARCH_LIMIT = 100
 SEARCH_WINDOW = 10_000  # results a query; an ``after`` beyond is answered with 400
 
 
-def session_for(settings: Mapping[str, Any], credentials: Mapping[str, str], http: HttpPolicy) -> Session:
-    """A session with a fresh access token; on a 401 it fetches another one, once a request."""
-    base = str(settings["base_url"]).rstrip("/")
-    held = {name: credentials[name] for name in SPEC.credential_fields}
+def session_for(account: Account) -> Session:
+    """A session that fetches an access token (30 minutes) before its first request, and another one on a 401."""
+    base = str(account.settings["base_url"]).rstrip("/")
+    held = {name: account.credentials[name] for name in SPEC.credential_fields}
 
-    def refresh(_: Session | None = None) -> dict[str, str]:
-        access, following = access_token(base, held, http)
-        if following != held["refresh_token"]:
-            held["refresh_token"] = following
-            if http.keep is not None:
-                http.keep({"refresh_token": following})
-        return {"Authorization": f"Bearer {access}"}
+    def refresh(_: Session) -> dict[str, str]:
+        form = {"grant_type": "refresh_token", **held}
+        answer = token_answer(Session("hubspot", base, {}, account.http), "/oauth/v1/token", form, held)
+        return {"Authorization": f"Bearer {answer['access_token']}"}
 
-    return Session("hubspot", base, refresh(), http, refresh, pace=pause)
+    return Session("hubspot", base, {}, account.http, refresh, pace=pause)
 
 
 def pause(answer: "requests.Response") -> float | None:
@@ -43,23 +41,6 @@ def pause(answer: "requests.Response") -> float | None:
         return float(answer.headers.get("X-HubSpot-RateLimit-Interval-Milliseconds", "10000")) / 1000
     except ValueError:
         return 10.0
-
-
-def access_token(base: str, credentials: Mapping[str, str], http: HttpPolicy) -> tuple[str, str]:
-    """Trade the refresh token for an access token (30 minutes), and the refresh token to use from now on.
-
-    A refusal is permanent.
-    """
-    form = {"grant_type": "refresh_token", **credentials}
-    with closing(Session("hubspot", base, {}, http)) as session:
-        try:
-            answer = session.post("/oauth/v1/token", data=form)
-        except InvalidInput as error:
-            raise Unauthorized("hubspot: the refresh token, client id or client secret is not accepted") from error
-    body = decoded("hubspot", answer)
-    if not isinstance(body, dict) or not isinstance(body.get("access_token"), str):
-        raise Unavailable("hubspot: the token answer holds no access_token")
-    return str(body["access_token"]), str(body.get("refresh_token") or credentials["refresh_token"])
 
 
 def definitions(session: Session) -> list[dict[str, Any]]:

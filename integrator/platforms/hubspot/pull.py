@@ -11,18 +11,19 @@ from datetime import timedelta
 from typing import Any
 
 from integrator.platforms.base import (
-    Clock,
+    Account,
     Cursor,
     Page,
+    Platform,
     Raw,
     Window,
-    done,
     mapped,
     missing_permissions,
     moment,
+    resting,
     stamp,
 )
-from integrator.platforms.http import HttpPolicy, Session, closing, decoded, server_time
+from integrator.platforms.http import Session, decoded, server_time
 from integrator.platforms.hubspot.client import (
     CONTACTS,
     LIST_LIMIT,
@@ -42,74 +43,42 @@ OVERLAP = timedelta(minutes=1)
 LISTS_A_PAGE = 10  # answers gathered into one page, so that landing commits 500 contacts at a time
 
 
-class HubSpot:
+class HubSpot(Platform):
     """Contacts with their custom properties and the history of stage and conversion."""
 
-    spec = SPEC
-
-    def pull(
-        self,
-        kind: str,
-        settings: Mapping[str, Any],
-        credentials: Mapping[str, str],
-        cursor: Cursor | None,
-        *,
-        clock: Clock,
-        http: HttpPolicy,
-        window: Window | None = None,
+    def pages(
+        self, session: Session, account: Account, kind: str, cursor: Cursor | None, window: Window | None
     ) -> Iterator[Page]:
-        """See `integrator.platforms.base.Platform`."""
-        SPEC.require(settings, credentials)
-        SPEC.require_kind(kind)
-        if done(cursor):
-            return
-        with closing(session_for(settings, credentials, http)) as session:
-            answer = session.get("/crm/v3/properties/contacts")
-            how = reading(results(decoded("hubspot", answer)), settings)
-            for page in _pages(session, how, cursor, stamp(server_time(answer, clock())), window):
-                yield replace(page, fields=how.fields)
+        """The list at first, the search after it; with every page the account's properties."""
+        answer = session.get("/crm/v3/properties/contacts")
+        how = reading(results(decoded("hubspot", answer)), account.settings)
+        for page in _pages(session, how, cursor, stamp(server_time(answer, account.clock())), window):
+            yield replace(page, fields=how.fields)
 
-    def has_news(
-        self,
-        settings: Mapping[str, Any],
-        credentials: Mapping[str, str],
-        cursors: Mapping[str, Cursor | None],
-        *,
-        clock: Clock,
-        http: HttpPolicy,
-    ) -> bool:
+    def news(self, session: Session, account: Account, cursors: Mapping[str, Cursor | None]) -> bool:
         """Whether any contact changed after the cursor: a token and one search."""
-        SPEC.require(settings, credentials)
         cursor = cursors.get("contact")
-        if cursor is None or "after" in cursor:
+        if not resting([cursor]):
             return True
-        with closing(session_for(settings, credentials, http)) as session:
-            return bool(results(search(session, _ms(cursor["since"]), "GT", 0, 1)))
+        return bool(results(search(session, _ms((cursor or {})["since"]), "GT", 0, 1)))
 
-    def count(
-        self, kind: str, settings: Mapping[str, Any], credentials: Mapping[str, str], *, clock: Clock, http: HttpPolicy
-    ) -> int | None:
+    def total(self, session: Session, account: Account, kind: str) -> int | None:
         """Contacts that are not archived: the total of a search."""
-        SPEC.require(settings, credentials)
-        SPEC.require_kind(kind)
-        with closing(session_for(settings, credentials, http)) as session:
-            body = search(session, 0, "GTE", 0, 1)
-            total = body.get("total") if isinstance(body, dict) else None
-            return total if isinstance(total, int) else None
+        body = search(session, 0, "GTE", 0, 1)
+        total = body.get("total") if isinstance(body, dict) else None
+        return total if isinstance(total, int) else None
 
-    def check(self, settings: Mapping[str, Any], credentials: Mapping[str, str], *, http: HttpPolicy) -> list[str]:
+    def missing(self, session: Session, account: Account) -> list[str]:
         """Missing scopes: reading contacts, reading their properties."""
-        SPEC.require(settings, credentials)
-        with closing(session_for(settings, credentials, http)) as session:
-            return missing_permissions(
-                (
-                    ("crm.objects.contacts.read", lambda: session.get(CONTACTS, params={"limit": 1})),
-                    ("crm.schemas.contacts.read", lambda: definitions(session)),
-                )
+        return missing_permissions(
+            (
+                ("crm.objects.contacts.read", lambda: session.get(CONTACTS, params={"limit": 1})),
+                ("crm.schemas.contacts.read", lambda: definitions(session)),
             )
+        )
 
 
-PLATFORM = HubSpot()
+PLATFORM = HubSpot(SPEC, session_for)
 
 
 def _ms(text: object) -> int:

@@ -4,15 +4,16 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from integrator.contracts.errors import Unavailable
-from integrator.platforms.http import HttpPolicy, Session, decoded
+from integrator.platforms.base import Account
+from integrator.platforms.http import Session, decoded
 
 PAGE_SIZE = 50
 
 
-def session_for(settings: Mapping[str, Any], credentials: Mapping[str, str], http: HttpPolicy) -> Session:
+def session_for(account: Account) -> Session:
     """A session below ``/api/v1/organizers/{organizer}``."""
-    base = f"{str(settings['base_url']).rstrip('/')}/api/v1/organizers/{settings['organizer']}"
-    return Session("pretix", base, {"Authorization": f"Token {credentials['token']}"}, http)
+    base = f"{str(account.settings['base_url']).rstrip('/')}/api/v1/organizers/{account.settings['organizer']}"
+    return Session("pretix", base, {"Authorization": f"Token {account.credentials['token']}"}, account.http)
 
 
 def page(session: Session, path: str, params: Mapping[str, Any], number: int = 1) -> tuple[list[Any], bool]:

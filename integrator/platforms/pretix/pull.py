@@ -13,19 +13,19 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from integrator.platforms.base import (
-    Clock,
+    Account,
     Cursor,
     Listing,
     Page,
+    Platform,
     Raw,
     Window,
-    done,
     mapped,
     missing_permissions,
     moment,
     stamp,
 )
-from integrator.platforms.http import HttpPolicy, Session, closing, decoded, server_time
+from integrator.platforms.http import Session, decoded, server_time
 from integrator.platforms.pretix.client import listed, page, session_for, total
 from integrator.platforms.pretix.map import (
     Context,
@@ -45,93 +45,61 @@ LIST_EVERY = timedelta(days=1)
 SCOPE = "events"
 
 
-class Pretix:
+class Pretix(Platform):
     """Events and series with capacity and attendance, order positions as sales, buyers as contacts."""
 
-    spec = SPEC
-
-    def pull(
-        self,
-        kind: str,
-        settings: Mapping[str, Any],
-        credentials: Mapping[str, str],
-        cursor: Cursor | None,
-        *,
-        clock: Clock,
-        http: HttpPolicy,
-        window: Window | None = None,
+    def pages(
+        self, session: Session, account: Account, kind: str, cursor: Cursor | None, window: Window | None
     ) -> Iterator[Page]:
-        """See `integrator.platforms.base.Platform`."""
-        SPEC.require(settings, credentials)
-        SPEC.require_kind(kind)
-        if done(cursor):
-            return
-        with closing(session_for(settings, credentials, http)) as session:
-            if kind != "event":
-                yield from _orders(session, kind, cursor or {}, window)
-            elif window is not None:
-                yield from _dates_within(session, settings, cursor or {}, window)
-            else:
-                yield from _events(session, settings, cursor or {}, clock)
+        """Dates as they change or end, and orders as they change."""
+        if kind != "event":
+            yield from _orders(session, kind, cursor or {}, window)
+        elif window is not None:
+            yield from _dates_within(session, account, cursor or {}, window)
+        else:
+            yield from _events(session, account, cursor or {})
 
-    def has_news(
-        self,
-        settings: Mapping[str, Any],
-        credentials: Mapping[str, str],
-        cursors: Mapping[str, Cursor | None],
-        *,
-        clock: Clock,
-        http: HttpPolicy,
-    ) -> bool:
+    def news(self, session: Session, account: Account, cursors: Mapping[str, Cursor | None]) -> bool:
         """A date changed or ended, or an order changed, since the cursors: at most three requests."""
-        SPEC.require(settings, credentials)
         since = (cursors.get("event") or {}).get("since")
         if since is None:
             return True
-        with closing(session_for(settings, credentials, http)) as session:
-            now = server_time(session.get("/events/", params={"page_size": 1}), clock())
-            if _changed(session, since, since, now):
-                return True
-            last = (cursors.get("sale") or {}).get("since")
-            params = {"modified_since": last, "page_size": 2} if last else {"page_size": 1}
-            orders, _ = page(session, "/orders/", params)
-            return any(last is None or moment(order["last_modified"]) > moment(last) for order in orders)
+        now = server_time(session.get("/events/", params={"page_size": 1}), account.clock())
+        if _changed(session, since, since, now):
+            return True
+        last = (cursors.get("sale") or {}).get("since")
+        params = {"modified_since": last, "page_size": 2} if last else {"page_size": 1}
+        orders, _ = page(session, "/orders/", params)
+        return any(last is None or moment(order["last_modified"]) > moment(last) for order in orders)
 
-    def count(
-        self, kind: str, settings: Mapping[str, Any], credentials: Mapping[str, str], *, clock: Clock, http: HttpPolicy
-    ) -> int | None:
+    def total(self, session: Session, account: Account, kind: str) -> int | None:
         """Dates and single events; order positions, cancelled ones too; orders (one buyer each). Test orders count too."""
-        SPEC.require(settings, credentials)
-        SPEC.require_kind(kind)
-        with closing(session_for(settings, credentials, http)) as session:
-            if kind == "contact":
-                return total(session, "/orders/", testmode="false")
-            events = list(listed(session, "/events/"))
-            if kind == "event":
-                return total(session, "/subevents/") + sum(not event.get("has_subevents") for event in events)
-            return sum(
-                total(session, f"/events/{event['slug']}/orderpositions/", include_canceled_positions="true")
-                for event in events
-            )
+        if kind == "contact":
+            return total(session, "/orders/", testmode="false")
+        events = list(listed(session, "/events/"))
+        if kind == "event":
+            return total(session, "/subevents/") + sum(not event.get("has_subevents") for event in events)
+        return sum(
+            total(session, f"/events/{event['slug']}/orderpositions/", include_canceled_positions="true")
+            for event in events
+        )
 
-    def check(self, settings: Mapping[str, Any], credentials: Mapping[str, str], *, http: HttpPolicy) -> list[str]:
+    def missing(self, session: Session, account: Account) -> list[str]:
         """Missing permissions of the token's team: events, orders."""
-        SPEC.require(settings, credentials)
-        with closing(session_for(settings, credentials, http)) as session:
-            return missing_permissions(
-                (
-                    ("access to events", lambda: page(session, "/events/", {"page_size": 1})),
-                    ("can_view_orders", lambda: _may_view_orders(session)),
-                )
+        return missing_permissions(
+            (
+                ("access to events", lambda: page(session, "/events/", {"page_size": 1})),
+                ("can_view_orders", lambda: _may_view_orders(session)),
             )
+        )
 
 
-PLATFORM = Pretix()
+PLATFORM = Pretix(SPEC, session_for)
 
 
-def _events(session: Session, settings: Mapping[str, Any], cursor: Cursor, clock: Clock) -> Iterator[Page]:
+def _events(session: Session, account: Account, cursor: Cursor) -> Iterator[Page]:
     head = session.get("/subevents/", params={"page_size": 1})
-    now = server_time(head, clock())
+    now = server_time(head, account.clock())
     since: str | None = cursor.get("since")
     until = cursor.get("until") or stamp(now)
     settled = cursor.get("settled") or until
@@ -150,7 +118,7 @@ def _events(session: Session, settings: Mapping[str, Any], cursor: Cursor, clock
         slug = str(event["slug"])
         if slug in seen:
             continue
-        records = _event(session, event, changed, Context(event, settings, now, since is None), since)
+        records = _event(session, event, changed, Context(event, account.settings, now, since is None), since)
         met.update(str(record["native_id"]) for record in records)
         seen.add(slug)
         if records:
@@ -194,7 +162,7 @@ def _by_slug(session: Session) -> list[Raw]:
     return sorted(listed(session, "/events/"), key=lambda event: str(event["slug"]))
 
 
-def _dates_within(session: Session, settings: Mapping[str, Any], cursor: Cursor, window: Window) -> Iterator[Page]:
+def _dates_within(session: Session, account: Account, cursor: Cursor, window: Window) -> Iterator[Page]:
     """Dates modified or over within the window, event by event."""
     since = stamp(window.since)
     changed = _changed(session, since, since, window.until)
@@ -207,7 +175,7 @@ def _dates_within(session: Session, settings: Mapping[str, Any], cursor: Cursor,
         if not event.get("has_subevents") and not _over(event, window.since, window.until):
             continue
         mine = {slug: [date for date in changed.get(slug, ()) if _within(date, window)]}
-        records = _event(session, event, mine, Context(event, settings, window.until, True), None)
+        records = _event(session, event, mine, Context(event, account.settings, window.until, True), None)
         if records:
             yield Page("event", records, {"seen": sorted(seen)})
     yield Page("event", [], {"done": True})

@@ -9,14 +9,13 @@ from urllib.parse import urlsplit
 from integrator.contracts.errors import (
     Forbidden,
     IntegratorError,
-    InvalidInput,
     NotFound,
     RateLimited,
-    Unauthorized,
     Unavailable,
     invalid,
 )
-from integrator.platforms.http import HttpPolicy, Session, closing, decoded
+from integrator.platforms.base import Account
+from integrator.platforms.http import Session, decoded, token_answer
 
 if TYPE_CHECKING:
     import requests
@@ -42,46 +41,25 @@ FORBIDDEN = frozenset(
 TRANSIENT = frozenset({"INVALID_FIELD", "QUERY_TIMEOUT", "SERVER_UNAVAILABLE", "UNABLE_TO_LOCK_ROW"})
 
 
-def session_for(settings: Mapping[str, Any], credentials: Mapping[str, str], http: HttpPolicy) -> Session:
-    """A session at the org's instance with a fresh access token; on a 401 it fetches another one, once a request."""
-    base = str(settings["base_url"]).rstrip("/")
-    reserve = reserve_pct(settings)
-    version(settings)
-    held = dict(credentials)
+def session_for(account: Account) -> Session:
+    """A session that fetches an access token, and where the API is, before its first request; and again on a 401."""
+    base = str(account.settings["base_url"]).rstrip("/")
+    reserve = reserve_pct(account.settings)
+    version(account.settings)
+    held = dict(account.credentials)
 
-    def refresh(session: Session | None = None) -> dict[str, str]:
-        answer = _access(base, held, http)
-        following = answer.get("refresh_token")
-        if following and following != held.get("refresh_token") and "refresh_token" in held:
-            held["refresh_token"] = str(following)
-            if http.keep is not None:
-                http.keep({"refresh_token": str(following)})
-        instance[0] = _instance(base, answer)
-        if session is not None:
-            session.base_url = instance[0]
+    def refresh(session: Session) -> dict[str, str]:
+        form = {"client_id": held["client_id"], "client_secret": held["client_secret"]}
+        if held.get("refresh_token"):
+            form |= {"grant_type": "refresh_token", "refresh_token": held["refresh_token"]}
+        else:
+            form |= {"grant_type": "client_credentials"}
+        asked = Session("salesforce", base, {}, account.http, judge=judge)
+        answer = token_answer(asked, "/services/oauth2/token", form, held)
+        session.base_url = _instance(base, answer)
         return {"Authorization": f"Bearer {answer['access_token']}"}
 
-    instance = [base]
-    headers = refresh()
-    return Session("salesforce", instance[0], headers, http, refresh, judge, lambda answer: pause(answer, reserve))
-
-
-def _access(base: str, held: Mapping[str, str], http: HttpPolicy) -> Mapping[str, Any]:
-    """Trade what we hold for an access token; a refusal is permanent."""
-    form = {"client_id": held["client_id"], "client_secret": held["client_secret"]}
-    if held.get("refresh_token"):
-        form |= {"grant_type": "refresh_token", "refresh_token": held["refresh_token"]}
-    else:
-        form |= {"grant_type": "client_credentials"}
-    with closing(Session("salesforce", base, {}, http, judge=judge)) as session:
-        try:
-            answer = session.post("/services/oauth2/token", data=form)
-        except InvalidInput as error:
-            raise Unauthorized("salesforce: the client or its refresh token is not accepted") from error
-    body = decoded("salesforce", answer)
-    if not isinstance(body, dict) or not isinstance(body.get("access_token"), str):
-        raise Unavailable("salesforce: the token answer holds no access_token")
-    return body
+    return Session("salesforce", base, {}, account.http, refresh, judge, lambda answer: pause(answer, reserve))
 
 
 def _instance(base: str, answer: Mapping[str, Any]) -> str:

@@ -13,8 +13,20 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from integrator.contracts.errors import Forbidden, NotFound, Unavailable
-from integrator.platforms.base import Clock, Cursor, Page, Raw, Window, done, mapped, missing_permissions, moment, stamp
-from integrator.platforms.http import HttpPolicy, Session, closing, server_time
+from integrator.platforms.base import (
+    Account,
+    Cursor,
+    Page,
+    Platform,
+    Raw,
+    Window,
+    mapped,
+    missing_permissions,
+    moment,
+    resting,
+    stamp,
+)
+from integrator.platforms.http import Session, server_time
 from integrator.platforms.salesforce.client import (
     batches,
     describe,
@@ -54,89 +66,62 @@ WON_STAGES = "SELECT ApiName, MasterLabel FROM OpportunityStage WHERE IsWon = TR
 ZONE = "SELECT TimeZoneSidKey FROM Organization"
 
 
-class Salesforce:
+class Salesforce(Platform):
     """Leads with their custom fields and field history; opportunities, where the connection wants them."""
 
-    spec = SPEC
-
-    def pull(
-        self,
-        kind: str,
-        settings: Mapping[str, Any],
-        credentials: Mapping[str, str],
-        cursor: Cursor | None,
-        *,
-        clock: Clock,
-        http: HttpPolicy,
-        window: Window | None = None,
+    def pages(
+        self, session: Session, account: Account, kind: str, cursor: Cursor | None, window: Window | None
     ) -> Iterator[Page]:
-        """See `integrator.platforms.base.Platform`."""
-        SPEC.require(settings, credentials)
-        SPEC.require_kind(kind)
-        if done(cursor) or not _wanted(kind, settings):
+        """Rows with their history; nothing of what the connection does not want."""
+        if not _wanted(kind, account.settings):
             return
-        with closing(session_for(settings, credentials, http)) as session:
-            org = _Org(session, settings, kind, clock)
-            low = _low(cursor, window)
-            for rows, after in _pages(org, cursor, low, window):
-                records = [one for row in rows for one in _records(org, row, low)]
-                yield Page(kind, records, after, fields=org.how.fields)
+        org = _Org(session, account, kind)
+        low = _low(cursor, window)
+        for rows, after in _pages(org, cursor, low, window):
+            records = [one for row in rows for one in _records(org, row, low)]
+            yield Page(kind, records, after, fields=org.how.fields)
 
-    def has_news(
-        self,
-        settings: Mapping[str, Any],
-        credentials: Mapping[str, str],
-        cursors: Mapping[str, Cursor | None],
-        *,
-        clock: Clock,
-        http: HttpPolicy,
-    ) -> bool:
+    def news(self, session: Session, account: Account, cursors: Mapping[str, Cursor | None]) -> bool:
         """Whether any row changed after its cursor: a token and one query a kind."""
-        SPEC.require(settings, credentials)
-        wanted = {kind: cursor for kind, cursor in cursors.items() if kind in OBJECTS and _wanted(kind, settings)}
-        if any(cursor is None or "at" in cursor for cursor in wanted.values()):
+        wanted = {
+            kind: cursor for kind, cursor in cursors.items() if kind in OBJECTS and _wanted(kind, account.settings)
+        }
+        if not resting(wanted.values()):
             return True
-        with closing(session_for(settings, credentials, http)) as session:
-            for kind, cursor in wanted.items():
-                since = literal(moment((cursor or {})["since"]))
-                soql = f"SELECT Id FROM {OBJECTS[kind]} WHERE SystemModstamp > {since} LIMIT 1"
-                if query(session, settings, soql, deleted=True)["records"]:
-                    return True
+        for kind, cursor in wanted.items():
+            since = literal(moment((cursor or {})["since"]))
+            soql = f"SELECT Id FROM {OBJECTS[kind]} WHERE SystemModstamp > {since} LIMIT 1"
+            if query(session, account.settings, soql, deleted=True)["records"]:
+                return True
         return False
 
-    def count(
-        self, kind: str, settings: Mapping[str, Any], credentials: Mapping[str, str], *, clock: Clock, http: HttpPolicy
-    ) -> int | None:
+    def total(self, session: Session, account: Account, kind: str) -> int | None:
         """Leads, converted ones too; opportunities that are won. None of those the connection does not want."""
-        SPEC.require(settings, credentials)
-        SPEC.require_kind(kind)
-        if not _wanted(kind, settings):
+        if not _wanted(kind, account.settings):
             return None
         soql = f"SELECT COUNT() FROM {OBJECTS[kind]}" + (" WHERE IsWon = TRUE" if kind == "sale" else "")
-        with closing(session_for(settings, credentials, http)) as session:
-            total = query(session, settings, soql).get("totalSize")
+        total = query(session, account.settings, soql).get("totalSize")
         return total if isinstance(total, int) else None
 
-    def check(self, settings: Mapping[str, Any], credentials: Mapping[str, str], *, http: HttpPolicy) -> list[str]:
+    def missing(self, session: Session, account: Account) -> list[str]:
         """Missing: the API itself, reading an object, reading a field we cannot do without."""
-        SPEC.require(settings, credentials)
-        with closing(session_for(settings, credentials, http)) as session:
-            if missing := missing_permissions((("API Enabled", lambda: query(session, settings, ZONE)),)):
-                return missing
-            for kind, name in OBJECTS.items():
-                if not _wanted(kind, settings):
-                    continue
-                try:
-                    shown = {one["name"] for one in describe(session, settings, name)[1]["fields"]}
-                    query(session, settings, f"SELECT Id FROM {name} LIMIT 1")
-                except Forbidden:
-                    missing.append(f"{name}: Read")
-                    continue
-                missing += [f"{name}.{field}: Read Access" for field in NEEDS[kind] if field not in shown]
+        settings = account.settings
+        if missing := missing_permissions((("API Enabled", lambda: query(session, settings, ZONE)),)):
+            return missing
+        for kind, name in OBJECTS.items():
+            if not _wanted(kind, settings):
+                continue
+            try:
+                shown = {one["name"] for one in describe(session, settings, name)[1]["fields"]}
+                query(session, settings, f"SELECT Id FROM {name} LIMIT 1")
+            except Forbidden:
+                missing.append(f"{name}: Read")
+                continue
+            missing += [f"{name}.{field}: Read Access" for field in NEEDS[kind] if field not in shown]
         return missing
 
 
-PLATFORM = Salesforce()
+PLATFORM = Salesforce(SPEC, session_for)
 
 
 def _wanted(kind: str, settings: Mapping[str, Any]) -> bool:
@@ -147,11 +132,12 @@ def _wanted(kind: str, settings: Mapping[str, Any]) -> bool:
 class _Org:
     """One pull's view of an org: what is selected, and how it is read."""
 
-    def __init__(self, session: Session, settings: Mapping[str, Any], kind: str, clock: Clock) -> None:
+    def __init__(self, session: Session, account: Account, kind: str) -> None:
         """A few requests: the object's description, the org's zone, the fields with history or the stages that win."""
+        settings = account.settings
         self.session, self.settings, self.kind = session, settings, kind
         answer, described = describe(session, settings, OBJECTS[kind])
-        self.started = server_time(answer, clock())
+        self.started = server_time(answer, account.clock())
         fields = [one for one in described["fields"] if names([str(one["name"])])]
         shown = {str(one["name"]) for one in fields}
         types = attribute_types(fields, settings.get("fields")) if kind == "contact" else {}

@@ -10,7 +10,8 @@ from integrator.contracts.errors import (
     Unauthorized,
     Unavailable,
 )
-from integrator.platforms.http import HttpPolicy, Session, decoded
+from integrator.platforms.base import Account
+from integrator.platforms.http import Session, decoded
 
 if TYPE_CHECKING:
     import requests
@@ -24,9 +25,10 @@ class TooExpensive(Defect):
     """A query asks for more than a single one may cost; ask for fewer objects."""
 
 
-def session_for(settings: Mapping[str, Any], credentials: Mapping[str, str], http: HttpPolicy) -> Session:
+def session_for(account: Account) -> Session:
     """A session on the shop; ``base_url`` is ``https://{shop}.myshopify.com``."""
-    return Session("shopify", str(settings["base_url"]), {"X-Shopify-Access-Token": credentials["access_token"]}, http)
+    token = {"X-Shopify-Access-Token": account.credentials["access_token"]}
+    return Session("shopify", str(account.settings["base_url"]), token, account.http)
 
 
 def api_path(settings: Mapping[str, Any]) -> str:

@@ -12,18 +12,19 @@ from typing import TYPE_CHECKING, Any
 
 from integrator.contracts.errors import Forbidden, NotFound, Unavailable
 from integrator.platforms.base import (
-    Clock,
+    Account,
     Cursor,
     Page,
+    Platform,
     Raw,
     Window,
-    done,
     mapped,
     missing_permissions,
     moment,
+    resting,
     stamp,
 )
-from integrator.platforms.http import HttpPolicy, Session, closing, server_time
+from integrator.platforms.http import Session, server_time
 from integrator.platforms.shopify.client import (
     TooExpensive,
     api_path,
@@ -66,80 +67,48 @@ POLL_COUNT = """query ($id: ID!) { node(id: $id) { ... on BulkOperation {
 NEWEST = """query ($query: String) { orders(first: 1, query: $query, sortKey: UPDATED_AT) { nodes { id } } }"""
 
 
-class Shopify:
+class Shopify(Platform):
     """Order lines with price, list price and, where the shop keeps it on the line, unit cost."""
 
-    spec = SPEC
-
-    def pull(
-        self,
-        kind: str,
-        settings: Mapping[str, Any],
-        credentials: Mapping[str, str],
-        cursor: Cursor | None,
-        *,
-        clock: Clock,
-        http: HttpPolicy,
-        window: Window | None = None,
+    def pages(
+        self, session: Session, account: Account, kind: str, cursor: Cursor | None, window: Window | None
     ) -> Iterator[Page]:
-        """See `integrator.platforms.base.Platform`."""
-        SPEC.require(settings, credentials)
-        SPEC.require_kind(kind)
-        if done(cursor):
-            return
-        with closing(session_for(settings, credentials, http)) as session:
-            if window is not None:
-                yield from _backfill(session, settings, cursor or {}, window)
-            elif cursor is None or "bulk" in cursor:
-                yield from _bulk(session, settings, cursor)
-            else:
-                yield from _updates(session, settings, cursor, clock)
+        """A bulk file at first, changed orders after it."""
+        if window is not None:
+            yield from _backfill(session, account.settings, cursor or {}, window)
+        elif cursor is None or "bulk" in cursor:
+            yield from _bulk(session, account.settings, cursor)
+        else:
+            yield from _updates(session, account, cursor)
 
-    def has_news(
-        self,
-        settings: Mapping[str, Any],
-        credentials: Mapping[str, str],
-        cursors: Mapping[str, Cursor | None],
-        *,
-        clock: Clock,
-        http: HttpPolicy,
-    ) -> bool:
+    def news(self, session: Session, account: Account, cursors: Mapping[str, Cursor | None]) -> bool:
         """Whether any order changed after the cursor: one query."""
-        SPEC.require(settings, credentials)
         cursor = cursors.get("sale")
-        if cursor is None or set(cursor) != {"since"}:
+        if not resting([cursor]):
             return True
-        with closing(session_for(settings, credentials, http)) as session:
-            wanted = {"query": f"updated_at:>'{cursor['since']}'"}
-            data, _ = query(session, api_path(settings), NEWEST, wanted)
-            return bool(data["orders"]["nodes"])
+        wanted = {"query": f"updated_at:>'{(cursor or {})['since']}'"}
+        data, _ = query(session, api_path(account.settings), NEWEST, wanted)
+        return bool(data["orders"]["nodes"])
 
-    def count(
-        self, kind: str, settings: Mapping[str, Any], credentials: Mapping[str, str], *, clock: Clock, http: HttpPolicy
-    ) -> int | None:
+    def total(self, session: Session, account: Account, kind: str) -> int | None:
         """Lines of orders that are no tests: a bulk operation counts them, its file is not fetched."""
-        SPEC.require(settings, credentials)
-        SPEC.require_kind(kind)
-        path = api_path(settings)
-        with closing(session_for(settings, credentials, http)) as session:
-            operation = finished_bulk(session, path, POLL_COUNT, _run_bulk(session, path, COUNT_BULK))
-            return int(operation["objectCount"]) - int(operation["rootObjectCount"])
+        path = api_path(account.settings)
+        operation = finished_bulk(session, path, POLL_COUNT, _run_bulk(session, path, COUNT_BULK))
+        return int(operation["objectCount"]) - int(operation["rootObjectCount"])
 
-    def check(self, settings: Mapping[str, Any], credentials: Mapping[str, str], *, http: HttpPolicy) -> list[str]:
+    def missing(self, session: Session, account: Account) -> list[str]:
         """Missing access scopes: orders, products."""
-        SPEC.require(settings, credentials)
-        path = api_path(settings)
-        with closing(session_for(settings, credentials, http)) as session:
-            products = "{ orders(first: 1) { nodes { lineItems(first: 1) { nodes { product { id } } } } } }"
-            return missing_permissions(
-                (
-                    ("read_orders", lambda: query(session, path, "{ orders(first: 1) { nodes { id } } }")),
-                    ("read_products", lambda: query(session, path, products)),
-                )
+        path = api_path(account.settings)
+        products = "{ orders(first: 1) { nodes { lineItems(first: 1) { nodes { product { id } } } } } }"
+        return missing_permissions(
+            (
+                ("read_orders", lambda: query(session, path, "{ orders(first: 1) { nodes { id } } }")),
+                ("read_products", lambda: query(session, path, products)),
             )
+        )
 
 
-PLATFORM = Shopify()
+PLATFORM = Shopify(SPEC, session_for)
 
 
 def _bulk(session: Session, settings: Mapping[str, Any], cursor: Cursor | None) -> Iterator[Page]:
@@ -214,12 +183,12 @@ def _grouped(session: Session, url: str, offset: int) -> Iterator[tuple[Any, lis
         yield order, lines, at
 
 
-def _updates(session: Session, settings: Mapping[str, Any], cursor: Cursor, clock: Clock) -> Iterator[Page]:
+def _updates(session: Session, account: Account, cursor: Cursor) -> Iterator[Page]:
     """Orders changed since, by ``updated_at``; Shopify's end cursor stays put when orders move behind it."""
     low = cursor.get("low") or stamp(moment(cursor["since"]) - OVERLAP)
     until: str | None = cursor.get("until")
-    for records, after, answer in _read(session, settings, f"updated_at:>='{low}'", cursor.get("after")):
-        until = until or max(cursor["since"], stamp(server_time(answer, clock())), key=moment)
+    for records, after, answer in _read(session, account.settings, f"updated_at:>='{low}'", cursor.get("after")):
+        until = until or max(cursor["since"], stamp(server_time(answer, account.clock())), key=moment)
         within = {"since": cursor["since"], "low": low, "after": after, "until": until}
         yield Page("sale", records, {"since": until} if after is None else within)
 

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from integrator.contracts.errors import Forbidden, Unavailable
-from integrator.platforms.http import HttpPolicy, Session, decoded
+from integrator.platforms.base import Account
+from integrator.platforms.http import Session, decoded
 
 if TYPE_CHECKING:
     import requests
@@ -14,10 +15,10 @@ API_VERSION = "2025-09-30.clover"
 LIMIT = 100
 
 
-def session_for(settings: Mapping[str, Any], credentials: Mapping[str, str], http: HttpPolicy) -> Session:
+def session_for(account: Account) -> Session:
     """A session of one API version, whatever the account's own is; ``base_url`` is ``https://api.stripe.com``."""
-    headers = {"Authorization": f"Bearer {credentials['secret_key']}", "Stripe-Version": API_VERSION}
-    return Session("stripe", str(settings["base_url"]), headers, http, judge=lacking)
+    headers = {"Authorization": f"Bearer {account.credentials['secret_key']}", "Stripe-Version": API_VERSION}
+    return Session("stripe", str(account.settings["base_url"]), headers, account.http, judge=lacking)
 
 
 def lacking(answer: "requests.Response") -> Forbidden | None:

@@ -14,18 +14,19 @@ from typing import Any
 
 from integrator.contracts.errors import InvalidInput
 from integrator.platforms.base import (
-    Clock,
+    Account,
     Cursor,
     Page,
+    Platform,
     Raw,
     Window,
-    done,
     mapped,
     missing_permissions,
     moment,
+    resting,
     stamp,
 )
-from integrator.platforms.http import HttpPolicy, Session, closing, decoded, server_time
+from integrator.platforms.http import Session, decoded, server_time
 from integrator.platforms.stripe.client import last_id, page, session_for
 from integrator.platforms.stripe.map import changed_charge, changed_customer, listed_charge, listed_customer
 from integrator.platforms.stripe.spec import SPEC
@@ -61,90 +62,57 @@ SOURCES = {
 }
 
 
-class Stripe:
+class Stripe(Platform):
     """Charges with their refunds as sales, customers as contacts."""
 
-    spec = SPEC
-
-    def pull(
-        self,
-        kind: str,
-        settings: Mapping[str, Any],
-        credentials: Mapping[str, str],
-        cursor: Cursor | None,
-        *,
-        clock: Clock,
-        http: HttpPolicy,
-        window: Window | None = None,
+    def pages(
+        self, session: Session, account: Account, kind: str, cursor: Cursor | None, window: Window | None
     ) -> Iterator[Page]:
-        """See `integrator.platforms.base.Platform`."""
-        SPEC.require(settings, credentials)
-        SPEC.require_kind(kind)
-        if done(cursor):
-            return
-        with closing(session_for(settings, credentials, http)) as session:
-            at = dict(cursor or {})
-            if window is None and set(at) == {"since"}:
-                if clock() - moment(at["since"]) < EVENTS_KEPT:
-                    yield from _changes(session, kind, settings, moment(at["since"]), clock)
-                    return
-                # A charge is refunded within months, a customer may change at any time.
-                at = {"from": stamp(moment(at["since"]) - LISTED_AGAIN)} if kind == "sale" else {}
-            yield from _list(session, kind, settings, at, clock, window)
+        """The whole list first, then what events say has changed."""
+        at = dict(cursor or {})
+        if window is None and set(at) == {"since"}:
+            if account.clock() - moment(at["since"]) < EVENTS_KEPT:
+                yield from _changes(session, account, kind, moment(at["since"]))
+                return
+            # A charge is refunded within months, a customer may change at any time.
+            at = {"from": stamp(moment(at["since"]) - LISTED_AGAIN)} if kind == "sale" else {}
+        yield from _list(session, account, kind, at, window)
 
-    def has_news(
-        self,
-        settings: Mapping[str, Any],
-        credentials: Mapping[str, str],
-        cursors: Mapping[str, Cursor | None],
-        *,
-        clock: Clock,
-        http: HttpPolicy,
-    ) -> bool:
+    def news(self, session: Session, account: Account, cursors: Mapping[str, Cursor | None]) -> bool:
         """Whether there is an event after the cursors: a request for each kind."""
-        SPEC.require(settings, credentials)
-        if any(set(cursor or {}) != {"since"} for cursor in cursors.values()):
+        if not resting(cursors.values()):
             return True
-        with closing(session_for(settings, credentials, http)) as session:
-            for kind, cursor in cursors.items():
-                after = {"limit": 1, "created[gt]": _seconds(moment((cursor or {})["since"]))}
-                if page(session, EVENTS, after | {"types[]": SOURCES[kind].types})[0]:
-                    return True
+        for kind, cursor in cursors.items():
+            after = {"limit": 1, "created[gt]": _seconds(moment((cursor or {})["since"]))}
+            if page(session, EVENTS, after | {"types[]": SOURCES[kind].types})[0]:
+                return True
         return False
 
-    def count(
-        self, kind: str, settings: Mapping[str, Any], credentials: Mapping[str, str], *, clock: Clock, http: HttpPolicy
-    ) -> int | None:
+    def total(self, session: Session, account: Account, kind: str) -> int | None:
         """The search's total, None where it is no longer exact or the account has no search: one request."""
-        SPEC.require(settings, credentials)
-        SPEC.require_kind(kind)
-        with closing(session_for(settings, credentials, http)) as session, suppress(InvalidInput):
+        with suppress(InvalidInput):
             query = {"query": "created>0", "limit": 1, "expand[]": "total_count"}
             body = decoded("stripe", session.get(f"{SOURCES[kind].path}/search", params=query))
             total = body.get("total_count") if isinstance(body, dict) else None
             return total if isinstance(total, int) and total < COUNTED else None
         return None
 
-    def check(self, settings: Mapping[str, Any], credentials: Mapping[str, str], *, http: HttpPolicy) -> list[str]:
+    def missing(self, session: Session, account: Account) -> list[str]:
         """Permissions a restricted key lacks: reading charges, customers, events."""
-        SPEC.require(settings, credentials)
-        with closing(session_for(settings, credentials, http)) as session:
-            return missing_permissions(
-                (f"rak_{name}_read", partial(page, session, f"/v1/{name}s", {"limit": 1}))
-                for name in ("charge", "customer", "event")
-            )
+        return missing_permissions(
+            (f"rak_{name}_read", partial(page, session, f"/v1/{name}s", {"limit": 1}))
+            for name in ("charge", "customer", "event")
+        )
 
 
-PLATFORM = Stripe()
+PLATFORM = Stripe(SPEC, session_for)
 
 
 def _seconds(at: datetime) -> int:
     return int(at.timestamp())
 
 
-def _list(
-    session: Session, kind: str, settings: Mapping[str, Any], at: Raw, clock: Clock, window: Window | None
-) -> Iterator[Page]:
+def _list(session: Session, account: Account, kind: str, at: Raw, window: Window | None) -> Iterator[Page]:
     """A list from the newest back, from where ``at`` left it."""
     source, more, resumed = SOURCES[kind], True, "after" in at
     params: Raw = {"expand[]": source.expand} if source.expand else {}
@@ -163,8 +131,8 @@ def _list(
             resumed = False
             continue
         if window is None:
-            at.setdefault("since", stamp(server_time(answer, clock())))
-        records = [record for one in items for record in mapped(one, lambda o: source.listed(o, settings))]
+            at.setdefault("since", stamp(server_time(answer, account.clock())))
+        records = [record for one in items for record in mapped(one, lambda o: source.listed(o, account.settings))]
         if more:
             at["after"] = last_id(items)
             yield Page(kind, records, dict(at))
@@ -172,7 +140,7 @@ def _list(
             yield Page(kind, records, {"done": True} if window else {"since": at["since"]})
 
 
-def _changes(session: Session, kind: str, settings: Mapping[str, Any], since: datetime, clock: Clock) -> Iterator[Page]:
+def _changes(session: Session, account: Account, kind: str, since: datetime) -> Iterator[Page]:
     """What events say has changed, a stretch of time after the other."""
     source, low, now = SOURCES[kind], since - OVERLAP, since
     while True:
@@ -182,9 +150,9 @@ def _changes(session: Session, kind: str, settings: Mapping[str, Any], since: da
         while more:
             items, more, answer = page(session, EVENTS, span | after)
             events += items
-            now = server_time(answer, clock())
+            now = server_time(answer, account.clock())
             after = {"starting_after": last_id(items)} if more else {}
-        records = [r for one in reversed(events) for r in mapped(one, lambda e: source.changed(e, settings))]
+        records = [r for one in reversed(events) for r in mapped(one, lambda e: source.changed(e, account.settings))]
         low += STRETCH
         yield Page(kind, records, {"since": stamp(max(since, min(low, now)))})
         if low > now:

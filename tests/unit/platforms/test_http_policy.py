@@ -109,6 +109,28 @@ def test_token_is_refreshed_once(script: Script) -> None:
     assert script.seen == ["old", "new", "old", "new"]
 
 
+def test_a_session_without_a_token_fetches_one_when_it_is_first_needed(script: Script) -> None:
+    asked: list[Session] = []
+
+    def refresh(session: Session) -> dict[str, str]:
+        asked.append(session)
+        return {"Authorization": f"token {len(asked)}"}
+
+    base = f"http://127.0.0.1:{script.server.server_address[1]}"
+    with closing(Session("shop", base, {}, script.policy, refresh)) as session:
+        assert asked == []
+        session.get("/orders")
+        session.get("/orders")
+        assert (asked, script.seen) == ([session], ["token 1", "token 1"])
+        script.answers = [(401, {}), (200, {})]
+        session.get("/orders")
+        assert script.seen[2:] == ["token 1", "token 2"]
+        session.base_url = "http://elsewhere.invalid"
+        script.answers = [(200, {})]
+        session.get(f"{base}/file")
+        assert script.seen[4:] == [None], "what was fetched is for the platform alone, too"
+
+
 @pytest.mark.parametrize(
     ("status", "kind"),
     [
