@@ -11,6 +11,7 @@ from typing import Any
 
 from benchmarks import plain_service
 from benchmarks.figure import Figure
+from benchmarks.push import large_rows
 from benchmarks.sales import BATCH, NOW, batches, body
 from integrator.embedded.session import close_storage, open_storage
 from integrator.settings import Settings
@@ -18,7 +19,7 @@ from integrator.storage.database import Database
 from integrator.storage.landing_body import write_body
 from integrator.storage.partners import Partner, register
 
-ROWS, MILLION, PIECE = 100_000, 1_000_000, 200_000
+ROWS, PIECE = 100_000, 200_000
 DLT_ROWS = 20_000
 WRITERS = 2
 ROOT = Path(__file__).resolve().parent.parent
@@ -37,8 +38,9 @@ def measure(home: Path) -> list[Figure]:
         plain, copied = _plain(url), _copied(database)
         merged = _dlt(home, url.set(drivername="postgresql").render_as_string(hide_password=False))
         empty = _landed(database, 0, ROWS)
-        _landed(database, ROWS, MILLION - ROWS)
-        full = _landed(database, MILLION, ROWS)
+        large = large_rows()
+        _landed(database, ROWS, max(0, large - ROWS))
+        full = _landed(database, large, ROWS)
         again = _landed(database, 0, ROWS)
     finally:
         database.close()
@@ -52,7 +54,7 @@ def measure(home: Path) -> list[Figure]:
             "COPY of ready rows, no checks",
             copied,
         ),
-        Figure("the same into a million", full, "rows/s", "60,000", "COPY of ready rows, no checks", copied),
+        Figure(f"the same into {large:,} rows", full, "rows/s", "60,000", "COPY of ready rows, no checks", copied),
         Figure("the same beside a plain service's insert", full, "rows/s", "", "pydantic + SQLAlchemy insert", plain),
         Figure("the same beside dlt", full, "rows/s", "4 × dlt", "dlt merge, PostgreSQL", merged),
         Figure("the same records again, unchanged", again, "rows/s"),
@@ -67,7 +69,7 @@ def _landed(database: Database, first: int, rows: int) -> float:
         seconds += _together(
             bodies, lambda raw: write_body(database, "bench", "direct", "sale", raw, "ndjson", now=NOW)
         )
-    return rows / seconds
+    return rows / seconds if rows else 0.0
 
 
 def _together(bodies: Sequence[bytes], write: Callable[[bytes], Any]) -> float:

@@ -11,7 +11,7 @@ from typing import Literal
 from pydantic import AwareDatetime, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from integrator.contracts.errors import invalid
+from integrator.contracts.errors import allowed_by, invalid
 
 Clock = Callable[[], datetime]
 
@@ -95,6 +95,9 @@ class Settings(BaseSettings):
     push_threads: int = Field(
         4, ge=1, le=8, description="How many pushes land at once in one process; a partner has half of them."
     )
+    push_workers: int = Field(
+        1, ge=0, le=8, description="Processes that land large pushed bodies beside the service; 0: the service itself."
+    )
     push_held_mebibytes: float = Field(
         256.0, gt=0, description="How much of pushed bodies one process holds at once; a partner has half of it."
     )
@@ -142,4 +145,4 @@ def load_settings() -> Settings:
     except ValidationError as error:
         first = error.errors()[0]
         name = "INTEGRATOR_" + ".".join(str(part) for part in first["loc"]).upper()
-        raise invalid(name, first.get("input"), first["msg"]) from error
+        raise invalid(name, first.get("input"), allowed_by(first["msg"])) from error

@@ -39,7 +39,7 @@ def main() -> int:
     # A lookup waits for the interpreter several times; beside pushes being read, 5 ms each time are its 99th percentile.
     sys.setswitchinterval(SWITCH_SECONDS)
     url = f"{'https' if tls else 'http'}://{HOST}:{port}"
-    app = create_app(services, issuer=arguments.public_url or url, deliver=not arguments.no_webhooks)
+    app = create_app(services, issuer=arguments.public_url or url, deliver=not arguments.no_webhooks, warm=True)
     # What has been loaded by now stays; searching it for garbage again and again would stop everybody for 50 ms.
     gc.collect()
     gc.freeze()

@@ -13,24 +13,31 @@ from integrator_realtime.gateway import Gateway
 from integrator_realtime.intake import Intake
 from integrator_realtime.metrics import Metrics
 from integrator_realtime.middleware import Observed
+from integrator_realtime.push_landing import PushLanding
 from integrator_realtime.request_log import RequestLog
 from integrator_realtime.routes import about, connections, insights, oauth, quality, quarantine, records
 
 
-def create_app(services: Services, *, issuer: str = "http://127.0.0.1", deliver: bool = False) -> FastAPI:
+def create_app(
+    services: Services, *, issuer: str = "http://127.0.0.1", deliver: bool = False, warm: bool = False
+) -> FastAPI:
     """The service over open storage.
 
-    `issuer` is the address it is known by outside; it stands in every token. With `deliver` it sends webhooks too.
+    `issuer` is the address it is known by outside; it stands in every token. With `deliver` it sends webhooks too; with
+    `warm` the processes that land large bodies are started with it, and not by the first of these.
     """
     metrics = Metrics()
     log = RequestLog(services.database, metrics)
     gateway = Gateway(services, issuer.rstrip("/"), metrics)
     intake = Intake(services.settings)
+    landing = PushLanding(services, intake)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         await gateway.open()
         log.start()
+        if warm:
+            landing.workers.start()
         stop = threading.Event()
         sender = threading.Thread(target=keep_delivering, args=(services, stop), name="webhooks", daemon=True)
         if deliver:
@@ -39,6 +46,7 @@ def create_app(services: Services, *, issuer: str = "http://127.0.0.1", deliver:
         stop.set()
         if deliver:
             sender.join(timeout=20)
+        landing.close()
         log.close()
         await gateway.close()
 
@@ -48,7 +56,7 @@ def create_app(services: Services, *, issuer: str = "http://127.0.0.1", deliver:
     )  # fmt: skip
     problems.install(app)
     app.include_router(insights.router(gateway, metrics))
-    app.include_router(records.router(gateway, metrics, intake))
+    app.include_router(records.router(gateway, metrics, intake, landing))
     app.include_router(quarantine.router(gateway, intake))
     app.include_router(oauth.router(gateway))
     app.include_router(about.router(gateway, metrics))

@@ -36,9 +36,7 @@ class Intake:
     def __init__(self, settings: Settings) -> None:
         self._most = int(settings.push_held_mebibytes * MEBIBYTE)
         self._held: Counter[str] = Counter()
-        self._lane_width = max(1, settings.push_threads // 2)
-        self._lanes: dict[str, asyncio.Semaphore] = {}
-        self._threads = anyio.CapacityLimiter(settings.push_threads)
+        self._large, self._small = _Threads(settings.push_threads), _Threads(settings.push_threads)
 
     @contextmanager
     def holding(self, partner: str) -> Iterator[Callable[[int], None]]:
@@ -67,6 +65,22 @@ class Intake:
 
     async def run(self, partner: str, work: Callable[[], T]) -> T:
         """`work` on one of the threads, once one is free for this partner."""
+        return await self._large.run(partner, work)
+
+    async def run_small(self, partner: str, work: Callable[[], T]) -> T:
+        """The same on threads apart, so that what is small does not wait for what is large."""
+        return await self._small.run(partner, work)
+
+
+class _Threads:
+    """So many at once, half of them for one partner."""
+
+    def __init__(self, count: int) -> None:
+        self._lane_width = max(1, count // 2)
+        self._lanes: dict[str, asyncio.Semaphore] = {}
+        self._threads = anyio.CapacityLimiter(count)
+
+    async def run(self, partner: str, work: Callable[[], T]) -> T:
         lane = self._lanes.setdefault(partner, asyncio.Semaphore(self._lane_width))
         async with lane:
             return await anyio.to_thread.run_sync(work, limiter=self._threads)

@@ -3,6 +3,7 @@
 import json
 import logging
 from collections.abc import Mapping
+from typing import Any
 
 import psycopg
 from fastapi import FastAPI, Request
@@ -18,6 +19,8 @@ from integrator.contracts.errors import (
     RateLimited,
     TransientError,
     Unauthorized,
+    Unavailable,
+    allowed_by,
 )
 
 log = logging.getLogger(__name__)
@@ -42,6 +45,10 @@ class MissingScope(Forbidden):
     def __init__(self, scope: str) -> None:
         super().__init__(f"this needs the scope {scope}")
         self.scope = scope
+
+
+class PlatformAway(Unavailable):
+    """The platform that the caller itself named did not answer: what it answered is the caller's to know."""
 
 
 def problem(
@@ -80,7 +87,8 @@ def _ours(request: Request, error: Exception) -> Response:
     elif isinstance(error, TransientError):
         headers["Retry-After"] = "1"
         log.warning("%s %s: %s", request.method, request.url.path, error)
-        return problem(request, error.status, error.slug, "a service behind this one did not answer", headers=headers)
+        told = str(error) if isinstance(error, PlatformAway) else "a service behind this one did not answer"
+        return problem(request, error.status, error.slug, told, headers=headers)
     elif error.status >= 500:
         return _unexpected(request, error)
     if isinstance(error, InvalidInput) and error.field:
@@ -108,10 +116,19 @@ def _framework(request: Request, error: Exception) -> Response:
 def _validation(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     errors = [
-        {"field": ".".join(str(part) for part in found["loc"][1:]), "reason": found["msg"]} for found in error.errors()
+        {"field": ".".join(str(part) for part in found["loc"][1:]), "reason": _reason(found)}
+        for found in error.errors()
     ]
-    named = "; ".join(f"{entry['field']}: {entry['reason']}" for entry in errors)
+    named = "; ".join(f"{entry['field']} {entry['reason']}" for entry in errors)
     return problem(request, 422, "invalid-input", named, errors=errors)
+
+
+def _reason(found: Mapping[str, Any]) -> str:
+    """What was said and what is allowed; a value is repeated from the address alone, never from a body."""
+    if found["type"] == "missing":
+        return "is missing"
+    shown = f"{str(found['input'])[:80]!r} " if found["loc"][0] in ("query", "path") else ""
+    return f"{shown}is not allowed; allowed: {allowed_by(found['msg'])}"
 
 
 def _unexpected(request: Request, error: Exception) -> Response:

@@ -46,12 +46,26 @@ def server_options(settings: Settings) -> dict[str, Any]:
         path = getattr(settings, name)
         if path is not None and not path.is_file():
             raise invalid(f"INTEGRATOR_{name.upper()}", str(path), "a file in PEM")
+    _load(settings)
     options: dict[str, Any] = {"ssl_certfile": str(settings.tls_cert), "http": CertificateProtocol}
     if settings.tls_key is not None:
         options["ssl_keyfile"] = str(settings.tls_key)
     if settings.tls_client_ca is not None:
         options |= {"ssl_ca_certs": str(settings.tls_client_ca), "ssl_cert_reqs": ssl.CERT_OPTIONAL}
     return options
+
+
+def _load(settings: Settings) -> None:
+    """Try the files, before anything is opened: the server would end with a trace."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    try:
+        context.load_cert_chain(str(settings.tls_cert), settings.tls_key)
+    except OSError as error:
+        raise invalid("INTEGRATOR_TLS_CERT", str(settings.tls_cert), "a certificate and its key in PEM") from error
+    try:
+        context.load_verify_locations(settings.tls_client_ca) if settings.tls_client_ca is not None else None
+    except OSError as error:
+        raise invalid("INTEGRATOR_TLS_CLIENT_CA", str(settings.tls_client_ca), "certificates in PEM") from error
 
 
 class Certificates:

@@ -23,7 +23,12 @@ def list_files(partner: PartnerOption, as_json: Json = False) -> None:
     if files.open_drop(services) is None:
         note("no drop is configured; INTEGRATOR_DROP_URL names a folder or a bucket")
     rows: list[dict[str, Any]] = [
-        {"path": one.file.path, "kind": PLURALS.get(one.reading.kind or ""), "status": "waiting", "reason": one.reading.problem}
+        {
+            "path": one.file.path,
+            "kind": PLURALS.get(one.reading.kind or ""),
+            "status": "waiting",
+            "reason": one.reading.problem,
+        }
         for one in files.waiting(services, partner, at_once=True)
     ]
     with services.database.partner(partner) as connection:

@@ -4,6 +4,7 @@ import sys
 import warnings
 
 import typer
+from typer.exceptions import TyperException
 
 from integrator.cli import (
     clients,
@@ -23,7 +24,7 @@ from integrator.cli import (
 )
 from integrator.cli.output import note
 from integrator.cli.session import close_sessions
-from integrator.contracts.errors import EXIT_PERMANENT, IntegratorError
+from integrator.contracts.errors import EXIT_PERMANENT, EXIT_USAGE, IntegratorError
 
 app = typer.Typer(
     name="integrator",
@@ -55,11 +56,16 @@ def run() -> None:
     """Entry of the console script."""
     warnings.simplefilter("ignore")  # libraries' words to their developers are no words to our users
     try:
-        app()
+        sys.exit(app(standalone_mode=False) or 0)
+    except TyperException as error:
+        from integrator.cli.failures import explain_usage
+
+        note(explain_usage(error))
+        sys.exit(EXIT_USAGE)
     except IntegratorError as error:
         note(f"integrator: {error}")
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, typer.Abort):
         note("integrator: stopped")
         sys.exit(130)
     except Exception as error:

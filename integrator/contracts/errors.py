@@ -18,6 +18,7 @@
 Build an error and return it, so that callers write ``raise invalid(...) from error``.
 """
 
+import re
 from collections.abc import Iterable
 
 EXIT_PERMANENT = 1
@@ -126,3 +127,9 @@ def invalid(field: str, value: object, allowed: str | Iterable[object]) -> Inval
     if len(shown) > 80:
         shown = shown[:77] + "..."
     return InvalidInput(f"{field} {shown} is not allowed; allowed: {choices}", field=field, value=value)
+
+
+def allowed_by(message: str) -> str:
+    """What is allowed, out of pydantic's sentence about it: "Input should be less than 7" is "less than 7"."""
+    sentence = message.partition(", unable to")[0]
+    return re.sub(r"^(?:[A-Z]\w+ )+should (?:be |have )?", "", sentence)

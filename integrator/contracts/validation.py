@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from decimal import Clamped, Context, Decimal, DecimalException, InvalidOperation, Overflow, Rounded, Subnormal
 from functools import lru_cache
 from operator import attrgetter
-from typing import Any
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
@@ -41,7 +41,7 @@ def read_record(kind: str, raw: Mapping[str, Any] | bytes, *, strict: bool = Tru
         else:
             record = msgspec.convert(raw, type=model, strict=strict)
     except msgspec.ValidationError as error:
-        raise _shape(str(error)) from error
+        raise _shape(kind, str(error)) from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidInput(f"not JSON: {error}") from error
     except OverflowError as error:
@@ -116,14 +116,26 @@ def check(kind: str, records: Sequence[Record]) -> None:
         raise _unstorable(records)
 
 
-def _shape(message: str) -> InvalidInput:
+def _shape(kind: str, message: str) -> InvalidInput:
     match = _AT.match(message)
     reason, path = (match["reason"], match["path"] or "") if match else (message, "")
     field = path.lstrip(".").replace("[...]", "")
     missing = _MISSING.search(reason)
     if missing:
         field = f"{field}.{missing['name']}".lstrip(".")
+    elif reason.startswith("Invalid enum value"):
+        reason = f"{reason}; allowed: {', '.join(_choices(kind, field))}"
     return InvalidInput(reason, field=field or None)
+
+
+@lru_cache(maxsize=64)
+def _choices(kind: str, field: str) -> tuple[str, ...]:
+    """The closed set of values of a field, by its dotted name."""
+    types: list[Any] = [KINDS[kind]]
+    for name in field.split("."):
+        hints = [get_type_hints(one).get(name) for one in types if hasattr(one, "__struct_fields__")]
+        types = [part for hint in hints for part in (hint, *get_args(hint))]
+    return tuple(value for one in types if get_origin(one) is Literal for value in get_args(one))
 
 
 def _moment(record: Record) -> InvalidInput:

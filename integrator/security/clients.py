@@ -103,7 +103,8 @@ def rotate(
     `NotFound` for an unknown client, `InvalidInput` for another overlap.
     """
     if overlap and not SHORTEST_OVERLAP <= overlap <= LONGEST_OVERLAP:
-        raise InvalidInput(f"overlap {overlap} is not allowed; allowed: 1 hour to 30 days, or 0", field="overlap")
+        hours = f"{overlap / timedelta(hours=1):g} hours"
+        raise InvalidInput(f"overlap of {hours} is not allowed; allowed: 1 hour to 30 days, or 0", field="overlap")
     with database.partner(partner) as connection:
         old = _of_partner(clients.find(connection, client_id), partner, client_id)
         fresh, secret = _given(old, public)

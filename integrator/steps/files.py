@@ -71,7 +71,7 @@ class FilesReport:
 def open_drop(services: Services) -> Drop | None:
     """The drop of the settings, None where there is none."""
     settings = services.settings
-    if settings.drop_url is None:
+    if not settings.drop_url:
         return None
     options = settings.drop_options
     return Drop(

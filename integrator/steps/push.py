@@ -60,7 +60,7 @@ class Pushed:
     replayed: bool = False
 
 
-class _AnsweredMeanwhile(Exception):
+class AnsweredMeanwhile(Exception):
     """Takes the transaction back: another call under the same key has committed."""
 
 
@@ -69,21 +69,19 @@ def push(services: Services, what: Push) -> Pushed:
 
     `InvalidInput` when the body as a whole cannot be read, holds too many records, or comes under the key of another.
     """
-    body = what.body.removeprefix(BOM)
-    if not body or body.isspace():
-        raise EmptyBody("the body is empty; allowed: a JSON array, or one JSON object a line")
-    call = _call(services, what, body)
+    body = content(what)
+    call = call_of(services, what, body)
     if call is not None:
         kept = _kept(services, call)
         if kept is not None:
             return kept
-    _require_few(body, what.form, services.settings.push_most_records)
+    require_few(body, what.form, services.settings.push_most_records)
     try:
-        return _pushed(_land(services, what, body, _keeping(services, call)))
-    except _AnsweredMeanwhile:
+        return pushed(_land(services, what, body, _keeping(services, call)))
+    except AnsweredMeanwhile:
         assert call is not None
         kept = _kept(services, call)
-        return kept or _pushed(_land(services, what, body, None))  # kept for 12 h, so it is there
+        return kept or pushed(_land(services, what, body, None))  # kept for 12 h, so it is there
 
 
 def allowed_attributes(services: Services, partner: str, platform: str) -> tuple[str, ...]:
@@ -95,7 +93,16 @@ def allowed_attributes(services: Services, partner: str, platform: str) -> tuple
     return tuple(sorted({name for account in found for name in account.allowed_attributes}))
 
 
-def _call(services: Services, what: Push, body: bytes) -> Call | None:
+def content(what: Push) -> bytes:
+    """The body's text; `EmptyBody` when there is none."""
+    body = what.body.removeprefix(BOM)
+    if not body or body.isspace():
+        raise EmptyBody("the body is empty; allowed: a JSON array, or one JSON object a line")
+    return body
+
+
+def call_of(services: Services, what: Push, body: bytes) -> Call | None:
+    """What its answer is kept under; None without a key."""
     if what.key is None:
         return None
     parts = (what.platform.encode(), what.form.encode(), body)
@@ -120,8 +127,8 @@ def _keeping(services: Services, call: Call | None) -> Callable[[Connection, Lan
     def keep(connection: Connection, result: LandingResult) -> None:
         now = services.clock()
         idempotency.sweep(connection, call.partner, now)
-        if not idempotency.keep(connection, services.database.master, call, 200, _encoded(result), now):
-            raise _AnsweredMeanwhile
+        if not idempotency.keep(connection, services.database.master, call, 200, encoded(result), now):
+            raise AnsweredMeanwhile
 
     return keep
 
@@ -135,15 +142,18 @@ def _land(
     )  # fmt: skip
 
 
-def _pushed(result: LandingResult) -> Pushed:
-    return Pushed(_encoded(result), result)
+def pushed(result: LandingResult) -> Pushed:
+    """The answer to what has landed."""
+    return Pushed(encoded(result), result)
 
 
-def _encoded(result: LandingResult) -> bytes:
+def encoded(result: LandingResult) -> bytes:
+    """An answer's body."""
     return msgspec.json.encode(result)
 
 
-def _require_few(body: bytes, form: Form, most: int) -> None:
+def require_few(body: bytes, form: Form, most: int) -> None:
+    """`TooManyRecords` for more than `most`."""
     count = _lines(body, most) if form == "ndjson" else _elements(body, most)
     if count > most:
         raise TooManyRecords(f"{count} records in one body; allowed: {most}")

@@ -5,19 +5,22 @@
 and sees no tenant's row.
 """
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Literal
+from functools import cached_property, partial
+from typing import Any, Literal
 
-from sqlalchemy import URL, Connection, Engine, create_engine, make_url, text
-from sqlalchemy.exc import OperationalError
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy.exc import InvalidatePoolError, OperationalError
 
 from integrator.contracts.errors import Unavailable, invalid
 from integrator.storage.crypto import MasterKey
 
 Role = Literal["integrator_service", "integrator_batch", "integrator_analyst"]
+TRUSTED_SECONDS = 1.0
+_USED = "integrator.used"
 ROLES: tuple[Role, ...] = ("integrator_service", "integrator_batch", "integrator_analyst")
 
 
@@ -78,7 +81,10 @@ class Database:
 
     @staticmethod
     def _engine(url: URL) -> Engine:
-        return create_engine(url, pool_pre_ping=True, pool_size=4, max_overflow=8)
+        engine = create_engine(url, pool_size=4, max_overflow=8, pool_use_lifo=True)
+        event.listen(engine, "checkin", _note_use)
+        event.listen(engine, "checkout", partial(_require_alive, engine))
+        return engine
 
     @contextmanager
     def partner(self, name: str) -> Iterator[Connection]:
@@ -111,6 +117,20 @@ class Database:
             engine = self.__dict__.pop(name, None)
             if engine is not None:
                 engine.dispose()
+
+
+def _note_use(_: object, record: Any) -> None:
+    record.info[_USED] = time.monotonic()
+
+
+def _require_alive(engine: Engine, connection: Any, record: Any, _: object) -> None:
+    """What has lain idle is asked whether it is still there; what was in use just now is taken at its word."""
+    if time.monotonic() - record.info.get(_USED, 0.0) < TRUSTED_SECONDS:
+        return
+    try:
+        engine.dialect.do_ping(connection)
+    except engine.dialect.dbapi.Error as error:  # type: ignore[union-attr]  # there is always a driver
+        raise InvalidatePoolError from error
 
 
 @contextmanager

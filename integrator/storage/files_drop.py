@@ -62,6 +62,8 @@ class Drop:
         import fsspec
 
         self._settle, self._wall = settle_seconds, wall
+        if url.partition("://")[0] not in ("file", "s3") and not url.startswith("/"):
+            raise invalid("INTEGRATOR_DROP_URL", url.partition("?")[0].partition("@")[2] or url, DROP_URLS)
         try:
             self._files, root = fsspec.core.url_to_fs(url, **{**_options(options), "use_listings_cache": False})
         except (ValueError, ImportError, TypeError) as error:

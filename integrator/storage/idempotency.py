@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection, text
 
 from integrator.storage.crypto import MasterKey, decrypt, encrypt, keyed_hash
-from integrator.storage.partners import data_key
+from integrator.storage.partners import DataKey, data_key
 
 KEPT = timedelta(hours=12)
 SWEPT_AT_ONCE = 100
@@ -62,7 +62,11 @@ def find(connection: Connection, master: MasterKey, call: Call, now: datetime) -
 
 def keep(connection: Connection, master: MasterKey, call: Call, status: int, body: bytes, now: datetime) -> bool:
     """Keep an answer in the transaction of what it acknowledges; False when another call under the key was first."""
-    key = data_key(connection, master, call.partner)
+    return keep_under(connection, data_key(connection, master, call.partner), call, status, body, now)
+
+
+def keep_under(connection: Connection, key: DataKey, call: Call, status: int, body: bytes, now: datetime) -> bool:
+    """`keep`, for who has read the partner's data key already."""
     kept = connection.execute(
         text("""insert into ops.idempotency as there
             (partner, client_id, route, key, request_hash, status, key_id, response, answered_at, expires_at)

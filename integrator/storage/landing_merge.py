@@ -31,7 +31,7 @@ class Merged:
 
 def lock(connection: Connection, partner: str, platform: str, kind: str) -> None:
     """One writer of these records at a time, until the transaction ends."""
-    connection.execute(_LOCK, {"scope": f"{partner}/{platform}/{kind}"})
+    connection.execute(text(LOCK), {"scope": f"{partner}/{platform}/{kind}"})
 
 
 def stage(connection: Connection, kind: str, lines: bytes) -> None:
@@ -76,10 +76,10 @@ def merge(
     a resend is none, and a late arrival becomes history.
     """
     scope = {"partner": partner, "platform": platform, "arrived_at": arrived_at}
-    inserted = connection.execute(_sql(_INSERT_NEW, kind), scope).rowcount if distinct else 0
-    if inserted < count and distinct and connection.execute(_sql(_CLOSE_OLDER, kind), scope).rowcount:
-        inserted += connection.execute(_sql(_INSERT_NEW, kind), scope).rowcount
-    if inserted < count and (not distinct or connection.execute(_sql(_ANY_LATE, kind), scope).scalar_one()):
+    inserted = connection.execute(_sql(INSERT_NEW, kind), scope).rowcount if distinct else 0
+    if inserted < count and distinct and connection.execute(_sql(CLOSE_OLDER, kind), scope).rowcount:
+        inserted += connection.execute(_sql(INSERT_NEW, kind), scope).rowcount
+    if inserted < count and (not distinct or connection.execute(_sql(ANY_LATE, kind), scope).scalar_one()):
         inserted += _chain(connection, kind, scope)
     return Merged(inserted, count)
 
@@ -110,20 +110,23 @@ def copy(connection: Connection, table: str, columns: Sequence[tuple[str, str]],
     return count
 
 
-@cache
-def _sql(template: str, kind: str) -> TextClause:
+def filled(template: str, kind: str) -> str:
+    """A statement of this module for one kind; its rows are those of `incoming_<kind>`."""
     columns = landed(kind)
     names, values = ", ".join(columns), ", ".join(columns.values())
-    return text(
-        template.format(kind=kind, names=names, values=values, begins=_BEGINS, current=_CURRENT.format(kind=kind))
-    )
+    return template.format(kind=kind, names=names, values=values, begins=_BEGINS, current=_CURRENT.format(kind=kind))
+
+
+@cache
+def _sql(template: str, kind: str) -> TextClause:
+    return text(filled(template, kind))
 
 
 # Whatever reads all of a landing table suits no batch.
-_LOCK = text("""
+LOCK = """
 select pg_advisory_xact_lock(hashtextextended(:scope, 0)), set_config('enable_seqscan', 'off', true),
   set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true)
-""")
+"""
 
 _BEGINS = "coalesce(incoming.updated_at, :arrived_at)"
 
@@ -133,14 +136,14 @@ _CURRENT = """
     and version.valid_to is null limit 1
 """
 
-_INSERT_NEW = """
+INSERT_NEW = """
 insert into landing.{kind} (partner, platform, arrived_at, valid_from, {names})
 select :partner, :platform, :arrived_at, {begins}, {values}
 from incoming_{kind} as incoming
 where (select true from ({current}) as current) is null
 """
 
-_CLOSE_OLDER = """
+CLOSE_OLDER = """
 update landing.{kind} as version set valid_to = older.ends_at
 from (
   select current.ctid as place, {begins} as ends_at
@@ -150,7 +153,7 @@ from (
 where version.ctid = older.place and version.partner = :partner
 """
 
-_ANY_LATE = """
+ANY_LATE = """
 select exists (
   select from incoming_{kind} as incoming cross join lateral ({current}) as current
   where current.valid_from > {begins}

@@ -10,11 +10,14 @@ from sqlalchemy import Connection, text
 
 from integrator.contracts.records import RecordError
 from integrator.storage.crypto import encrypt
-from integrator.storage.landing_merge import copy
 from integrator.storage.landing_rows import Part
 from integrator.storage.partners import DataKey
 from integrator.storage.personal import AttributeGuard, identity_hash
 
+POLICIES = """
+select attribute, decision from landing.attribute_policy
+where partner = :partner and platform = :platform and kind = :kind
+"""
 ERASED = "was erased at the person's request and is not taken in again"
 
 
@@ -40,24 +43,24 @@ def to_vault(batch: Batch, parts: Sequence[Part]) -> None:
             newest[record.native_id] = (moment, part.personal)
     if not newest:
         return
-    batch.connection.exec_driver_sql(
-        "create temporary table if not exists sealed (native_id text, ciphertext bytea, updated_at timestamptz) "
-        "on commit delete rows"
-    )
     purpose = vault_purpose(batch.partner, batch.kind)
-    rows = (
-        (native_id, encrypt(batch.key.raw, json.dumps(personal, ensure_ascii=False).encode(), purpose), moment)
-        for native_id, (moment, personal) in newest.items()
-    )
-    copy(batch.connection, "sealed", (("native_id", ""), ("ciphertext", ""), ("updated_at", "")), rows)
+    sealed = [
+        encrypt(batch.key.raw, json.dumps(personal, ensure_ascii=False).encode(), purpose)
+        for _, personal in newest.values()
+    ]
     batch.connection.execute(
         text("""insert into vault.personal (partner, platform, kind, native_id, key_id, ciphertext, updated_at)
-          select :partner, :platform, :kind, native_id, :key_id, ciphertext, updated_at from sealed
+          select :partner, :platform, :kind, native_id, :key_id, ciphertext, updated_at
+          from unnest(cast(:ids as text[]), cast(:sealed as bytea[]), cast(:moments as timestamptz[]))
+            as sealed (native_id, ciphertext, updated_at)
           on conflict (partner, platform, kind, native_id) do update set key_id = excluded.key_id,
             ciphertext = excluded.ciphertext, updated_at = excluded.updated_at
           where vault.personal.updated_at <= excluded.updated_at"""),
-        {"partner": batch.partner, "platform": batch.platform, "kind": batch.kind, "key_id": batch.key.key_id},
-    )
+        {
+            "partner": batch.partner, "platform": batch.platform, "kind": batch.kind, "key_id": batch.key.key_id,
+            "ids": list(newest), "sealed": sealed, "moments": [moment for moment, _ in newest.values()],
+        },
+    )  # fmt: skip
 
 
 def vault_purpose(partner: str, kind: str) -> str:
@@ -68,8 +71,7 @@ def vault_purpose(partner: str, kind: str) -> str:
 def policies(batch: Batch) -> dict[str, str]:
     """Attribute → what earlier batches decided: open, or vault."""
     rows = batch.connection.execute(
-        text("""select attribute, decision from landing.attribute_policy
-        where partner = :partner and platform = :platform and kind = :kind"""),
+        text(POLICIES),
         {"partner": batch.partner, "platform": batch.platform, "kind": batch.kind},
     )
     return {row.attribute: row.decision for row in rows}

@@ -102,6 +102,16 @@ def csv(kind: str, parts: Sequence[Part]) -> bytes:
     return data if rest.count(b"\\") == rest.count(b'\\"') else _ESCAPE.sub(_control, data)
 
 
+def json_rows(kind: str, parts: Sequence[Part]) -> str:
+    """The same rows as a JSON array of objects, for `json_to_recordset`; `ordinal` is the part's line."""
+    names, values_of = [name for name, _ in staged(kind)], _VALUES_OF[kind]
+    rows = []
+    for line, record, digest, part in parts:
+        persons = (part.email_hash, part.phone_hash) if kind in _HASHES else ()
+        rows.append(dict(zip(names, (line, digest, part.attributes, *values_of(record), *persons), strict=True)))
+    return _ENCODER.encode(rows).decode()
+
+
 def _attributes(part: Split) -> str | None:
     return _ENCODER.encode(part.attributes).decode() if part.attributes else None
 

@@ -2,8 +2,10 @@
 
 import re
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import Connection, Row, text
 
@@ -16,6 +18,10 @@ from integrator.storage.database import Database
 NAME = re.compile(r"^[a-z][a-z0-9_]{1,39}$")
 REGION = re.compile(r"^[A-Z]{2}(-[A-Z0-9]{1,3})?$")
 RESERVED = ("pooled",)
+CURRENT_KEY = """
+select key_id, wrapped from integrator.data_key where partner = :partner and dropped_at is null
+order by created_at desc, key_id limit 1
+"""
 COLUMNS = "partner, timezone, currency, region, default_processing, pooling, created_at"
 
 
@@ -108,9 +114,14 @@ def add_data_key(connection: Connection, master: MasterKey, partner: str, now: d
 def data_key(connection: Connection, master: MasterKey, partner: str, key_id: str | None = None) -> DataKey:
     """The named key, or the current one; `PermanentError` when it was dropped or there is none."""
     row = _current_key(connection, partner) if key_id is None else _named_key(connection, partner, key_id)
-    if row is None or row.wrapped is None:
+    return unwrapped(master, partner, row, key_id)
+
+
+def unwrapped(master: MasterKey, partner: str, row: Sequence[Any] | None, key_id: str | None = None) -> DataKey:
+    """A row of key id and wrapped key, as `CURRENT_KEY` reads it, as the key; `PermanentError` when there is none."""
+    if row is None or row[1] is None:
         raise PermanentError(f"partner {partner!r} has no data key {key_id or '(current)'}; it may have been dropped")
-    return DataKey(row.key_id, master.unwrap(bytes(row.wrapped), _purpose(partner)))
+    return DataKey(row[0], master.unwrap(bytes(row[1]), _purpose(partner)))
 
 
 def _purpose(partner: str) -> str:
@@ -118,11 +129,7 @@ def _purpose(partner: str) -> str:
 
 
 def _current_key(connection: Connection, partner: str) -> Row[tuple[str, bytes]] | None:
-    return connection.execute(
-        text("""select key_id, wrapped from integrator.data_key where partner = :partner and dropped_at is null
-        order by created_at desc, key_id limit 1"""),
-        {"partner": partner},
-    ).one_or_none()
+    return connection.execute(text(CURRENT_KEY), {"partner": partner}).one_or_none()
 
 
 def _named_key(connection: Connection, partner: str, key_id: str) -> Row[tuple[str, bytes]] | None:

@@ -7,16 +7,18 @@ from typing import Any, TypeVar
 
 import msgspec
 from fastapi import APIRouter, Request
+from sqlalchemy.exc import SQLAlchemyError
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
-from integrator.contracts.errors import Forbidden, InvalidInput, NotFound, RateLimited, Unauthorized, Unavailable
+from integrator.contracts.errors import Forbidden, InvalidInput, NotFound, TransientError, Unauthorized
 from integrator.contracts.insight import rfc3339
 from integrator.contracts.records import KIND_OF_PLURAL
 from integrator.security.tokens import Access
 from integrator.steps import authorize, connections
 from integrator.steps.connections import Actor
 from integrator_realtime.gateway import Gateway
+from integrator_realtime.problems import PlatformAway
 
 SCOPE = "connections:write"
 LARGEST_BODY = 64 * 1024
@@ -189,8 +191,10 @@ async def _there(ask: Callable[[], T]) -> T:
         return await run_in_threadpool(ask)
     except (Unauthorized, Forbidden, NotFound) as error:
         raise InvalidInput(str(error)) from error
-    except RateLimited as error:
-        raise Unavailable(str(error)) from error
+    except TransientError as error:
+        if isinstance(error.__cause__, SQLAlchemyError):  # ours, and where it lies is nobody's business
+            raise
+        raise PlatformAway(str(error)) from error
 
 
 async def _read(request: Request, kind: type[T]) -> T:

@@ -7,12 +7,13 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from integrator.contracts.records import KIND_OF_PLURAL
-from integrator.steps.push import DIRECT, Push, Pushed, push
+from integrator.steps.push import DIRECT, Push
 from integrator_realtime import bodies
 from integrator_realtime.bodies import BadBody
 from integrator_realtime.gateway import Gateway
 from integrator_realtime.intake import Intake
 from integrator_realtime.metrics import Metrics
+from integrator_realtime.push_landing import PushLanding
 from integrator_realtime.routes.records_described import PUSHED, pushing
 
 PLATFORM_NAME = r"^[a-z][a-z0-9_-]{0,39}$"
@@ -21,17 +22,18 @@ KEY = re.compile(r"[\x21-\x7e]{1,255}")
 Platform = Annotated[str, Query(pattern=PLATFORM_NAME, description="Where the records come from.")]
 
 
-def router(gateway: Gateway, metrics: Metrics, intake: Intake) -> APIRouter:
+def router(gateway: Gateway, metrics: Metrics, intake: Intake, landing: PushLanding) -> APIRouter:
     """One route per kind of record."""
     routes = APIRouter(prefix="/v1", tags=["records"])
     for plural, kind in KIND_OF_PLURAL.items():
-        _add(routes, gateway, intake, metrics, plural, kind)
+        _add(routes, gateway, intake, landing, metrics, plural, kind)
     return routes
 
 
-def _add(routes: APIRouter, gateway: Gateway, intake: Intake, metrics: Metrics, plural: str, kind: str) -> None:
-    services = gateway.services
-    settings = services.settings
+def _add(
+    routes: APIRouter, gateway: Gateway, intake: Intake, landing: PushLanding, metrics: Metrics, plural: str, kind: str
+) -> None:
+    settings = gateway.services.settings
     most = bodies.ceiling(settings)
 
     @routes.post(f"/{plural}", name=f"push_{plural}", responses=PUSHED, openapi_extra=pushing(kind))
@@ -41,14 +43,8 @@ def _add(routes: APIRouter, gateway: Gateway, intake: Intake, metrics: Metrics, 
         declared = bodies.declared(request, most)
         key = idempotency_key(request)
         with intake.holding(access.partner) as keep:
-            raw = await bodies.read(request, settings, keep)
-
-            def work() -> Pushed:
-                plain = bodies.inflated(raw, most) if declared.gzipped else raw
-                what = Push(access.partner, access.client_id, kind, platform, declared.form, plain, key)
-                return push(services, what)
-
-            done = await intake.run(access.partner, work)
+            what = Push(access.partner, access.client_id, kind, platform, declared.form, b"", key)
+            done = await landing.push(what, await bodies.read(request, settings, keep), gzipped=declared.gzipped)
         metrics.add("integrator_pushes_total", kind=kind, replayed=str(done.replayed).lower())
         for outcome in ("accepted", "unchanged", "quarantined"):
             metrics.add("integrator_records_pushed_total", getattr(done.landed, outcome), kind=kind, outcome=outcome)

@@ -350,11 +350,12 @@ def test_without_a_drop_there_are_no_files(dropped: Services) -> None:
         files.land(bare, "alpha")
 
 
-@pytest.mark.parametrize("url", ["nonsense://x", "file:///", "memory://"])
+@pytest.mark.parametrize("url", ["nonsense://x", "ftp://user:secret@host/x", "file:///", "memory://"])
 def test_an_address_that_is_none_is_refused(dropped: Services, url: str) -> None:
     wrong = replace(dropped, settings=Settings(home=dropped.settings.home, drop_url=url))
-    with pytest.raises(InvalidInput, match="INTEGRATOR_DROP_URL"):
+    with pytest.raises(InvalidInput, match="INTEGRATOR_DROP_URL") as refused:
         files.waiting(wrong, "alpha")
+    assert "secret" not in str(refused.value)
 
 
 def test_options_that_are_no_json_object_are_refused_without_being_shown() -> None:

@@ -126,3 +126,17 @@ def test_landing_results_add_up() -> None:
     error = RecordError(3, "status", "odd", "no")
     total = LandingResult(1, 2, 0, []) + LandingResult(1, 0, 1, [error])
     assert (total.accepted, total.unchanged, total.quarantined, total.errors) == (2, 2, 1, [error])
+
+
+@pytest.mark.parametrize(
+    ("kind", "change", "field", "allowed"),
+    [
+        ("sale", {"status": "offen"}, "status", "paid, pending, refunded, cancelled"),
+        ("contact", {"consent": {"processing": "maybe"}}, "consent.processing", "granted, denied"),
+        ("event", {"status": "on"}, "status", "scheduled, postponed, cancelled, completed"),
+    ],
+)
+def test_a_closed_set_is_named(kind: str, change: dict[str, Any], field: str, allowed: str) -> None:
+    with pytest.raises(InvalidInput) as refused:
+        read_record(kind, {**GOOD[kind], **change})
+    assert refused.value.field == field and str(refused.value).endswith(f"; allowed: {allowed}")

@@ -4,6 +4,7 @@ import json
 
 import pytest
 from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
 
 from integrator.contracts.errors import Conflict, Defect, IntegratorError, NotFound, RateLimited, Unavailable, invalid
 from integrator_realtime import problems
@@ -63,3 +64,33 @@ def test_counters_as_prometheus_reads_them() -> None:
     assert 'integrator_requests_total{route="/a\\"b",method="GET",status="200"} 2' in text
     assert "integrator_request_log_dropped_total 3" in text.splitlines()
     assert text.count("# TYPE") == len(HELP)
+
+
+def test_a_platform_the_caller_named_is_told_about() -> None:
+    status, headers, document = answer(problems.PlatformAway("shop.example cannot be resolved"))
+    assert status == 503 and headers["retry-after"] == "1"
+    assert document["detail"] == "shop.example cannot be resolved"
+
+
+def test_what_was_said_and_what_is_allowed() -> None:
+    found = [
+        {
+            "type": "less_than_equal",
+            "loc": ("query", "limit"),
+            "msg": "Input should be less than or equal to 9",
+            "input": "10",
+        },
+        {"type": "missing", "loc": ("query", "state"), "msg": "Field required", "input": None},
+        {"type": "string_type", "loc": ("body", "token"), "msg": "Input should be a valid string", "input": "secret"},
+    ]
+    app = FastAPI()
+    problems.install(app)
+    response = app.exception_handlers[RequestValidationError](
+        Request({"type": "http", "method": "GET", "path": "/", "headers": []}), RequestValidationError(found)
+    )
+    document = json.loads(response.body)  # type: ignore[union-attr, arg-type]
+    assert document["detail"] == (
+        "limit '10' is not allowed; allowed: less than or equal to 9; state is missing; "
+        "token is not allowed; allowed: a valid string"
+    )
+    assert [one["field"] for one in document["errors"]] == ["limit", "state", "token"]

@@ -38,6 +38,7 @@ export class Session {
   constructor(baseUrl: string, options: SessionOptions) {
     const pair = options.clientId !== undefined && options.clientSecret !== undefined;
     if (pair === (options.apiKey !== undefined)) throw new TypeError("give clientId and clientSecret, or apiKey");
+    if (!/^https?:\/\/[^/]/.test(baseUrl)) throw new TypeError(`baseUrl ${baseUrl} is not allowed; allowed: an http(s) address`);
     this.#base = baseUrl.replace(/\/+$/, "");
     this.#attempts = options.attempts ?? 6;
     if (this.#attempts < 1) throw new RangeError(`attempts ${this.#attempts} is not allowed; allowed: 1 and more`);

@@ -9,7 +9,7 @@ import httpx
 
 from integrator_client.batches import Record, batches
 from integrator_client.client import require_kind
-from integrator_client.flow import Answer, Flow, Lost, Request, Session, Wait, insight_path
+from integrator_client.flow import Answer, Flow, Lost, Request, Session, Wait, insight_path, require_address
 from integrator_client.report import Progress, Report
 
 Result = TypeVar("Result")
@@ -32,7 +32,9 @@ class AsyncClient:
     ) -> None:
         """As `Client`."""
         self._session = Session(client_id=client_id, client_secret=client_secret, api_key=api_key, attempts=attempts)
-        self._http = httpx.AsyncClient(base_url=base_url, timeout=timeout, verify=verify, follow_redirects=False)
+        self._http = httpx.AsyncClient(
+            base_url=require_address(base_url), timeout=timeout, verify=verify, follow_redirects=False
+        )
 
     async def send(
         self,

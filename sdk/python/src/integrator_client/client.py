@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import httpx
 
 from integrator_client.batches import Batch, Record, batches
-from integrator_client.flow import KINDS, Answer, Flow, Lost, Request, Session, Wait, insight_path
+from integrator_client.flow import KINDS, Answer, Flow, Lost, Request, Session, Wait, insight_path, require_address
 from integrator_client.report import Progress, Report
 
 Result = TypeVar("Result")
@@ -33,7 +33,9 @@ class Client:
     ) -> None:
         """`client_id` and `client_secret`, or `api_key`; `timeout` in seconds a request; `verify` as httpx has it."""
         self._session = Session(client_id=client_id, client_secret=client_secret, api_key=api_key, attempts=attempts)
-        self._http = httpx.Client(base_url=base_url, timeout=timeout, verify=verify, follow_redirects=False)
+        self._http = httpx.Client(
+            base_url=require_address(base_url), timeout=timeout, verify=verify, follow_redirects=False
+        )
 
     def send(
         self,

@@ -189,6 +189,13 @@ def _report(batch: Batch, body: Mapping[str, Any]) -> Report:
     return Report(int(body["accepted"]), int(body["unchanged"]), int(body["quarantined"]), rejected)
 
 
+def require_address(base_url: str) -> str:
+    """The service's address; `ValueError` for what no request could be sent to."""
+    if not base_url.startswith(("http://", "https://")):
+        raise ValueError(f"base_url {base_url!r} is not allowed; allowed: an http(s) address")
+    return base_url
+
+
 def insight_path(use_case: str, subject_id: str) -> str:
     """Where one subject's insight is looked up."""
     return f"/v1/insights/{quote(use_case, safe='')}/{quote(subject_id, safe='')}"

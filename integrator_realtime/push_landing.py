@@ -1,0 +1,57 @@
+"""Where a pushed body is landed: small ones together on a thread, large ones in a process of their own."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+
+from integrator.steps.push import Push, Pushed, push
+from integrator.steps.push_together import SMALL, Outcome, push_together
+from integrator.steps.services import Services
+from integrator_realtime import bodies
+from integrator_realtime.bodies import BadBody
+from integrator_realtime.gathering import Gathering
+from integrator_realtime.intake import Intake
+from integrator_realtime.workers import Workers
+
+
+class PushLanding:
+    """One per process; `close` gives back the workers, which start with the first large body or by `workers.start`."""
+
+    def __init__(self, services: Services, intake: Intake) -> None:
+        self._services, self._intake = services, intake
+        self._most = bodies.ceiling(services.settings)
+        self._gathering = Gathering(intake.run_small, self._together)
+        self.workers = Workers(services)
+
+    async def push(self, what: Push, raw: bytes, *, gzipped: bool) -> Pushed:
+        """Land `raw` as the body of `what`; raises what is wrong with it."""
+        plain = await self._intake.run_small(what.partner, partial(_small, raw)) if gzipped else raw
+        if plain is not None and len(plain) <= SMALL:
+            return await self._gathering.push(replace(what, body=plain))
+        return await self._intake.run(what.partner, partial(self._land, what, raw, gzipped=gzipped))
+
+    def close(self) -> None:
+        """End the workers, once nothing is asked of them."""
+        self.workers.close()
+
+    def _together(self, whats: Sequence[Push]) -> list[Outcome]:
+        return push_together(self._services, whats)
+
+    def _land(self, what: Push, raw: bytes, *, gzipped: bool) -> Pushed:
+        """Inflated here, on a thread: so that as many are held as there are threads, and not one for each who waits."""
+        whole = replace(what, body=bodies.inflated(raw, self._most) if gzipped else raw)
+        if self.workers:
+            return self.workers.push(whole, self._services.clock())
+        return push(self._services, whole)
+
+
+def _small(raw: bytes) -> bytes | None:
+    """What it inflates to, if that is little."""
+    if len(raw) > SMALL:
+        return None
+    try:
+        return bodies.inflated(raw, SMALL)
+    except BadBody as error:
+        if error.status == 413:
+            return None
+        raise
