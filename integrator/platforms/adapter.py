@@ -25,7 +25,8 @@ def guarded(platform: str, guard: Guard) -> HTTPAdapter:
         try:
             return guard.address(scheme, host, port)
         except Forbidden as error:
-            raise invalid(f"{platform} address", host, f"public addresses over https; {error}") from error
+            # Not the guard's own words: they tell what our name server says of a name.
+            raise invalid(f"{platform} address", host, "public addresses over https") from error
 
     class Plain(HTTPConnection):
         def _new_conn(self) -> socket.socket:

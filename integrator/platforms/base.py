@@ -10,8 +10,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import urlsplit
 
-from integrator.contracts.errors import Forbidden, invalid
+from integrator.contracts.errors import Forbidden, InvalidInput, invalid
 from integrator.platforms.http import HttpPolicy, Session, closing
 
 Clock = Callable[[], datetime]
@@ -50,16 +51,23 @@ class PlatformSpec:
     oauth: OAuth | None = None
 
     def require(self, settings: Mapping[str, Any], credentials: Mapping[str, str]) -> None:
-        """Raise `InvalidInput` naming the first setting or credential that is missing or unknown."""
+        """Raise `InvalidInput` naming the first setting or credential that is missing, unknown or no address."""
         for name, required in self.setting_fields.items():
             if required and not settings.get(name):
-                raise invalid(f"{self.name} setting {name}", settings.get(name), "a non-empty value")
+                raise InvalidInput(f"{self.name} needs the setting {name}", field=name)
+            if name.endswith("_url") and settings.get(name):
+                _require_address(f"{self.name} setting {name}", str(settings[name]))
         for name in settings:
             if name not in self.setting_fields:
                 raise invalid(f"{self.name} setting", name, self.setting_fields)
         for name in self.credential_fields:
             if not credentials.get(name):
-                raise invalid(f"{self.name} credential {name}", None, "a non-empty value")
+                raise InvalidInput(f"{self.name} needs the credential {name}", field=name)
+        known = {*self.credential_fields, *(self.oauth.keeps if self.oauth else ())}
+        known.update(self.oauth.client_fields if self.oauth else ())
+        for name in credentials:
+            if self.credential_fields and name not in known:
+                raise invalid(f"{self.name} credential", name, sorted(known))
 
     def require_kind(self, kind: str) -> None:
         """Raise `InvalidInput` when this platform has no records of ``kind``."""
@@ -184,6 +192,20 @@ class Platform(ABC):
     @abstractmethod
     def missing(self, session: Session, account: Account) -> list[str]:
         """For `check`."""
+
+
+def _require_address(what: str, value: str) -> None:
+    """An address is shown to people and written down, so nothing secret may stand in it."""
+    allowed = "http(s)://host/path, without a user name, a password or a query"
+    try:
+        parts = urlsplit(value)
+        host, has_user = parts.hostname, parts.username is not None or parts.password is not None
+    except ValueError as error:
+        raise invalid(what, "(unreadable)", allowed) from error
+    if has_user:
+        raise invalid(what, f"(with a user name at {host})", allowed)
+    if parts.scheme not in ("http", "https") or not host or parts.query or parts.fragment:
+        raise invalid(what, value, allowed)
 
 
 def mapped(raw: object, to_records: Callable[[Any], list[Raw]]) -> list[Raw]:

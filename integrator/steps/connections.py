@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from integrator.contracts.errors import IntegratorError, invalid
+from integrator.contracts.errors import Conflict, IntegratorError, invalid
 from integrator.platforms.registry import platform as platform_named
 from integrator.platforms.registry import spec as platform_spec
 from integrator.steps import ingest
@@ -226,7 +226,10 @@ def _reason(account: PlatformConnection, here: Here, gap: int | None, *, pulled:
 
 def _chosen(services: Services, partner: str, connection_id: str | None) -> Sequence[PlatformConnection]:
     if connection_id is not None:
-        return [get(services, partner, connection_id)]
+        account = get(services, partner, connection_id)
+        if account.status == "paused":
+            raise Conflict(f"connection {connection_id} is paused; resume it first")
+        return [account]
     return ingest.accounts(services, partner)
 
 

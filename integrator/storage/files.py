@@ -63,6 +63,8 @@ def _cells(path: Path, size: int) -> Iterator[tuple[int, list[str], list[list[st
         reader = csv.reader(_lines(file, path.name))
         try:
             header = [name.strip() for name in next(reader, [])]
+            if any("\x00" in name or any("\ud800" <= sign <= "\udfff" for sign in name) for name in header):
+                raise InvalidInput(f"{path.name}: not a CSV file; allowed: text in UTF-8")
             if len(set(header)) != len(header) or not any(header):
                 raise InvalidInput(f"{path.name}: the header must name each column once; it is {header}")
             line = 1

@@ -45,7 +45,7 @@ def run(*words: str) -> tuple[int, list[dict[str, Any]]]:
 
 
 def test_the_guide_s_example_lands_as_the_guide_says(drop: Path) -> None:
-    assert run("list") == (0, [{"path": "acme/till/monday.csv", "kind": "sale", "status": "waiting", "reason": None}])
+    assert run("list") == (0, [{"path": "acme/till/monday.csv", "kind": "sales", "status": "waiting", "reason": None}])
     assert run("land") == (0, []), "it was written a moment ago"
     code, (landed,) = run("land", "--at-once")
     assert code == 0 and (landed["status"], landed["accepted"], landed["quarantined"]) == ("landed", 1, 1)

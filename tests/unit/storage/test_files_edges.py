@@ -147,3 +147,11 @@ def test_what_is_said_can_always_be_stored(words: str) -> None:
     if "\x00" not in words and not any("\ud800" <= letter <= "\udfff" for letter in words):
         assert found == words
     assert storable(None) is None
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe\x00garbage", b"\x89PNG\r\n\x1a\n\x00\x00", b"id\x00,name\n1,2\n"])
+def test_what_is_no_text_is_no_csv_file(tmp_path: Path, content: bytes) -> None:
+    file = tmp_path / "bin.csv"
+    file.write_bytes(content)
+    with pytest.raises(InvalidInput, match=r"bin\.csv: not a CSV file"):
+        list(batches(file, "event", 10))
