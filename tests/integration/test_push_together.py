@@ -137,7 +137,7 @@ def test_over_http_those_who_wait_are_landed_as_one(http: httpx.Client, services
             waiting = [pool.submit(send, body) for body in bodies]
             started.wait(10)
             threading.Event().wait(0.5)
-            assert not any(one.done() for one in waiting)
+            assert not any(one.done() for one in waiting[:-1])  # the empty one has nothing to wait for
         answers = [one.result() for one in waiting]
     assert [answer.json()["accepted"] for answer in answers[:6]] == [1] * 6
     assert answers[6].json()["errors"][0]["field"] == "quantity" and answers[6].json()["errors"][0]["line"] == 1

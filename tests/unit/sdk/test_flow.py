@@ -7,7 +7,7 @@ import pytest
 
 from integrator_client.batches import Batch
 from integrator_client.errors import AuthenticationError, Problem, Unreachable
-from integrator_client.flow import Answer, Flow, Lost, Request, Session, Wait, insight_path
+from integrator_client.flow import Answer, Flow, Lost, Request, Session, Wait, insight_path, require_address
 
 GRANTED = Answer(200, {}, json.dumps({"access_token": "t1", "expires_in": 600}).encode())
 LANDED = Answer(200, {}, json.dumps({"accepted": 2, "unchanged": 0, "quarantined": 0, "errors": []}).encode())
@@ -163,3 +163,9 @@ def test_nothing_secret_shows_in_a_repr() -> None:
 
 def test_ids_are_escaped_in_paths() -> None:
     assert insight_path("attendance", "a/b c") == "/v1/insights/attendance/a%2Fb%20c"
+
+
+@pytest.mark.parametrize("address", ["", "localhost:8080", "ftp://example.org", "//example.org"])
+def test_an_address_without_a_scheme_is_refused_at_once(address: str) -> None:
+    with pytest.raises(ValueError, match=r"http\(s\) address"):
+        require_address(address)

@@ -136,3 +136,9 @@ for (const given of [{}, { clientId: "a" }, { clientId: "a", clientSecret: "b", 
     assert.throws(() => new Client(url, given), TypeError);
   });
 }
+
+for (const address of ["", "localhost:8080", "ftp://example.org", "https://"]) {
+  test(`"${address}" is refused at once`, () => {
+    assert.throws(() => new Client(address, { apiKey: "iak_secret" }), TypeError);
+  });
+}
