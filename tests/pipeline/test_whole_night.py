@@ -193,7 +193,7 @@ def test_personal_data_is_in_the_vault_and_nowhere_else(installation: Installati
     with services.database.batch() as connection:
         tables = connection.exec_driver_sql(
             "select schemaname || '.' || quote_ident(tablename) from pg_tables"
-            " where schemaname not in ('pg_catalog', 'information_schema') and schemaname not like 'pg_temp%'"
+            " where schemaname not in ('pg_catalog', 'information_schema') and not starts_with(schemaname, 'pg_temp')"
         ).scalars()
         readable = [
             name for name in tables
