@@ -10,6 +10,7 @@ import hashlib
 import hmac
 import os
 import secrets
+from contextlib import suppress
 from pathlib import Path
 
 from cryptography.exceptions import InvalidTag
@@ -91,14 +92,20 @@ def load_master_key(settings: Settings) -> MasterKey:
 
 
 def _write_once(path: Path, data: bytes) -> None:
+    """Whole or not at all: another process may read it the moment it is there, and this one may die at any."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
+    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        return  # another process made it between the look and the write
-    with os.fdopen(descriptor, "wb") as file:
-        if file.write(data) != len(data):
-            raise Defect(f"{path} could not be written whole")
+        with os.fdopen(descriptor, "wb") as file:
+            if file.write(data) != len(data):
+                raise Defect(f"{path} could not be written whole")
+            file.flush()
+            os.fsync(file.fileno())
+        with suppress(FileExistsError):  # another process made it between the look and the write: its key counts
+            os.link(partial, path)
+    finally:
+        partial.unlink()
 
 
 def _decode(text: str) -> bytes:
