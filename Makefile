@@ -51,6 +51,8 @@ lock: ## Resolve pyproject.toml anew into the two lock files, for every Python 3
 	  --no-deps -o requirements-data.lock requirements-data.in
 	$(BIN)/uv pip compile --quiet --upgrade --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 	  -o tests/platforms/requirements.lock tests/platforms/requirements.in
+	$(BIN)/uv pip compile --quiet --upgrade --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+	  --extra tensorflow -c requirements.lock -o requirements-tensorflow.lock pyproject.toml
 
 clean: ## Remove the virtual environment and all embedded data
 	-@test -x $(BIN)/integrator && $(BIN)/integrator down

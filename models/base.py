@@ -49,6 +49,8 @@ class Context:
     region: str
     as_of: datetime
     seed: int = 20_240_229
+    language: str = "en"
+    """Of the sentences; feature rows carry it, so that a stored row speaks the same again."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,6 +124,18 @@ class FittedModel(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Choice:
+    """What was chosen for one subject or unit, beside its alternatives, and why: for `models compare` and the pages."""
+
+    subject: str
+    family: str
+    scores: Mapping[str, float]
+    """The gate metric of every alternative on this subject's own backtest; lower is better."""
+    why: str
+    observations: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
 class Trained:
     """What training hands to tracking and to the gate. `sample` is a pandas-ready example input."""
 
@@ -132,6 +146,11 @@ class Trained:
     """Attributes left out of the model, with the reason."""
     data_hash: str
     sample: Sequence[FeatureRow]
+    choices: Sequence[Choice] = ()
+    data: Mapping[str, Any] = field(default_factory=dict)
+    """For the model card: what it was trained on (rows, subjects, from, to, share missing …), JSON-able."""
+    limits: Sequence[str] = ()
+    """For the model card: what it must not be used for, in plain sentences."""
 
 
 @dataclass(frozen=True, kw_only=True)

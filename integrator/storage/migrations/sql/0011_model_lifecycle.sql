@@ -1,0 +1,2 @@
+-- model_lifecycle
+select 1;

@@ -1,0 +1,2 @@
+-- feedback
+select 1;

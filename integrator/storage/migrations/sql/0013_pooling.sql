@@ -1,0 +1,2 @@
+-- pooling
+select 1;

@@ -1,0 +1,2 @@
+-- price_decisions
+select 1;

@@ -1,0 +1,2 @@
+-- lead_scores
+select 1;

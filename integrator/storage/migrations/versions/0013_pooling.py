@@ -1,0 +1,13 @@
+"""pooling: see ../sql/0013_pooling.sql, one statement list so that it can be read as SQL."""
+
+from integrator.storage.migrations.runner import run_sql
+
+revision = "0013"
+down_revision = "0012"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """Apply the SQL file."""
+    run_sql("0013_pooling.sql")
