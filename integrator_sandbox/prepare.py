@@ -3,8 +3,10 @@
 Dates stay as they are here; `timeline` moves them.
 """
 
+import fcntl
 import io
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 
 import polars as pl
@@ -16,6 +18,7 @@ FEWEST_DAYS = 30  # two of the thirty car parks have five and nine days, one of 
 BUSIEST_PRODUCTS = 600
 COUNTER_PRODUCTS = range(601, 641)  # ranks just below the grocer's
 DISTRICTS = ("105", "106")  # the two with the fewest visits
+PARTNERS = tuple(dataset.partner for dataset in (*DATASETS, *FURTHER_DATASETS))
 AGENCY_OFFSET = 5
 EVERY_NTH_SEARCH = 11  # one pull then stays below HubSpot's 190 requests in ten seconds
 
@@ -23,19 +26,24 @@ EVERY_NTH_SEARCH = 11  # one pull then stays below HubSpot's 190 requests in ten
 def prepared(home: Path) -> dict[str, pl.DataFrame]:
     """The frames by partner, from ``home/sandbox/prepared-*`` or made there from the packages."""
     folder = home / "sandbox" / f"prepared-{VERSION}"
+    files = {partner: folder / f"{partner}.parquet" for partner in PARTNERS}
+    if not all(file.is_file() for file in files.values()):
+        folder.mkdir(parents=True, exist_ok=True)
+        # One at a time: two processes that open a fresh home at once would install into the same folder.
+        with (folder / "prepare.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            _make(files, fetch_data(home))
+    return {partner: pl.read_parquet(file) for partner, file in files.items()}
+
+
+def _make(files: Mapping[str, Path], packages: Path) -> None:
     makers = {"car_parks": car_parks, "grocer": grocer, "travel": travel, "agency": agency}
     makers |= {"fairs": fairs, "counter": counter}
-    files = {partner: folder / f"{partner}.parquet" for partner in makers}
-    if not all(file.is_file() for file in files.values()):
-        packages = fetch_data(home)
-        folder.mkdir(parents=True, exist_ok=True)
-        for dataset in (*DATASETS, *FURTHER_DATASETS):
-            if files[dataset.partner].is_file():
-                continue
+    for dataset in (*DATASETS, *FURTHER_DATASETS):
+        if not files[dataset.partner].is_file():
             partial = files[dataset.partner].with_suffix(".partial")
             makers[dataset.partner](packages / dataset.file).write_parquet(partial)
             partial.rename(files[dataset.partner])
-    return {partner: pl.read_parquet(file) for partner, file in files.items()}
 
 
 def car_parks(file: Path) -> pl.DataFrame:
