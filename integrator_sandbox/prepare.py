@@ -74,7 +74,7 @@ def counter(file: Path) -> pl.DataFrame:
 
 def fairs(file: Path) -> pl.DataFrame:
     """One row a customer of the two smallest districts and day: day, district, customer, the basket's total."""
-    lines = _ta_feng(file).filter(pl.col("PIN_CODE").str.strip_chars().is_in(DISTRICTS))
+    lines = ta_feng(file).filter(pl.col("PIN_CODE").str.strip_chars().is_in(DISTRICTS))
     baskets = lines.group_by(
         day=pl.col("TRANSACTION_DT").str.to_date("%m/%d/%Y"),
         district=pl.col("PIN_CODE").str.strip_chars(),
@@ -83,7 +83,8 @@ def fairs(file: Path) -> pl.DataFrame:
     return baskets.agg(total=pl.col("SALES_PRICE").cast(pl.Int64).sum()).sort("day", "district", "customer")
 
 
-def _ta_feng(file: Path) -> pl.DataFrame:
+def ta_feng(file: Path) -> pl.DataFrame:
+    """Every sale line of the grocery as it is in the file: all text, its byte order mark gone."""
     with zipfile.ZipFile(file) as archive:
         text = archive.read(archive.namelist()[0])
     return pl.read_csv(io.BytesIO(text), infer_schema_length=0).rename(lambda name: name.strip('\ufeff"'))
@@ -91,7 +92,7 @@ def _ta_feng(file: Path) -> pl.DataFrame:
 
 def _sold(file: Path, ranks: range) -> pl.DataFrame:
     """The lines of the products with these ranks."""
-    lines = _ta_feng(file)
+    lines = ta_feng(file)
     busiest = (
         lines.group_by("PRODUCT_ID")
         .len()
@@ -129,9 +130,14 @@ def agency(file: Path) -> pl.DataFrame:
 
 
 def _searches(file: Path, offset: int) -> pl.DataFrame:
-    searches = pl.read_csv(file, infer_schema_length=None).drop("cnt", "user_id")
-    parsed = searches.with_columns(
+    return searches(file).gather_every(EVERY_NTH_SEARCH, offset)
+
+
+def searches(file: Path) -> pl.DataFrame:
+    """Every search by time, its own columns but the user's number and ``cnt`` (clicks, known only later)."""
+    found = pl.read_csv(file, infer_schema_length=None).drop("cnt", "user_id")
+    parsed = found.with_columns(
         pl.col("date_time").str.to_datetime("%Y-%m-%d %H:%M:%S"),
         pl.col("srch_ci", "srch_co").str.to_date("%Y-%m-%d"),
     )
-    return parsed.sort("date_time", maintain_order=True).gather_every(EVERY_NTH_SEARCH, offset)
+    return parsed.sort("date_time", maintain_order=True)
