@@ -1,70 +1,56 @@
-"""MLflow behind our words: log a training, move the alias `champion`, load models back. Only importer of mlflow.
+"""MLflow behind our words: log a training, move the aliases, load models back. Only importer of mlflow.
 
 One experiment and one registered model `{use_case}.{partner}`. The tracking database is written directly, no
-server in between. A logged model is a pyfunc made from code (`models/served.py`) over a pickled *state*: builtins,
-numpy and scikit-learn only, checked when it is written and again when it is read.
+server in between. A logged model is a pyfunc made from code (`models/served.py`) over a pickled *state*
+(`models.state`). What a version is, apart from MLflow, is in `models.versions`.
 """
 
-import io
 import json
 import logging
 import os
-import pickle
 import tempfile
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from integrator.contracts.errors import Conflict, Defect, NotFound
+from integrator.contracts.errors import Conflict, NotFound
 from integrator.contracts.insight import rfc3339
-from models.base import Backtest, FeatureRow, FittedModel, Score, Trained
+from models.base import Choice, FeatureRow, Trained
 from models.gate import Verdict
 from models.registry import use_case as code_of
+from models.state import plain_pickle, read_state
+from models.versions import (
+    CHALLENGER,
+    CHAMPION,
+    LoadedModel,
+    VersionInfo,
+    backtest_facts,
+    backtest_of,
+    challenger_of,
+    choice_facts,
+    choices_of,
+    described,
+    info_of,
+    measured,
+    registered_name,
+    verdict_tags,
+)
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-CHAMPION = "champion"
 STATE_FILE = "state.pkl"
 BACKTEST_FILE = "backtest.json"
+CHOICES_FILE = "choices.json"
+CARD_FILE = "model_card.md"
 SERVED = Path(__file__).with_name("served.py")
-_PLAIN = ("numpy", "sklearn", "scipy", "collections", "builtins", "copyreg", "_codecs", "datetime")
-_DANGEROUS = {"eval", "exec", "compile", "open", "__import__", "getattr", "setattr", "delattr", "input", "breakpoint"}
-_REBUILDING = {"scalar", "encode"}
 _ROW_COLUMN = "row"
 _SAMPLE_ROWS = 5
-
-
-@dataclass(frozen=True, kw_only=True)
-class LoadedModel:
-    """A registered version, ready to predict, with the backtest that the gate compares a challenger with."""
-
-    name: str
-    version: str
-    model: FittedModel
-    backtest: Backtest
-    params: Mapping[str, str]
-    data_hash: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class VersionInfo:
-    """One line of `models list`; `reasons` are the gate's."""
-
-    version: str
-    champion: bool
-    candidate: str
-    metrics: Mapping[str, float]
-    promoted: bool
-    reasons: tuple[str, ...]
-    logged_at: str
-    data_hash: str
 
 
 class Tracking:
@@ -80,22 +66,40 @@ class Tracking:
         with self._quietly() as client:
             client.search_registered_models(max_results=1)
 
-    def log(self, use_case: str, partner: str, trained: Trained, *, verdict: Verdict, now: datetime) -> str:
-        """Register `trained` as a new version and return it; a verdict that promotes moves the alias too."""
+    def log(
+        self,
+        use_case: str,
+        partner: str,
+        trained: Trained,
+        *,
+        verdict: Verdict,
+        now: datetime,
+        card: Callable[[str], str] | None = None,
+        tags: Mapping[str, str] | None = None,
+    ) -> str:
+        """Register `trained` as a new version and return it.
+
+        A verdict that promotes makes it champion, any other makes it the challenger that runs in the champion's
+        shadow. `card` is given the version and returns its model card; `tags` go on the run and on the version.
+        """
         import mlflow
 
         name = registered_name(use_case, partner)
+        told = {**verdict_tags(trained, verdict, now), **(tags or {})}
         with self._quietly() as client:
             run = client.create_run(self._experiment(client, name), run_name=f"{name} {rfc3339(now)}")
             run_id = run.info.run_id
-            self._describe(client, run_id, trained, verdict, now)
+            self._describe(client, run_id, trained, verdict, now, told)
             with mlflow.start_run(run_id=run_id):
                 logged = self._log_model(use_case, trained)
             version = self._register(client, name, run_id, logged)
-            for key, value in _verdict_tags(trained, verdict, now).items():
+            for key, value in told.items():
                 client.set_model_version_tag(name, version, key, value)
+            if card is not None:
+                self._log_card(client, name, version, run_id, card(version))
             if verdict.promote:
                 client.set_registered_model_alias(name, CHAMPION, version)
+            self._settle_challenger(client, name)
         return version
 
     def champion(self, use_case: str, partner: str) -> LoadedModel | None:
@@ -105,15 +109,11 @@ class Tracking:
 
     def champion_version(self, use_case: str, partner: str) -> str | None:
         """The champion's version alone: one small query, to see whether the alias moved."""
-        from mlflow.exceptions import MlflowException
+        return self._aliased(use_case, partner, CHAMPION)
 
-        with self._quietly() as client:
-            try:
-                return str(client.get_model_version_by_alias(registered_name(use_case, partner), CHAMPION).version)
-            except MlflowException as error:
-                if _missing(error):
-                    return None
-                raise
+    def challenger_version(self, use_case: str, partner: str) -> str | None:
+        """The version that runs in the champion's shadow, or None: the newest above it that never passed the gate."""
+        return self._aliased(use_case, partner, CHALLENGER)
 
     def load(self, use_case: str, partner: str, version: str) -> LoadedModel:
         """Version `version`, read from the artifacts anew each time; NotFound names the versions there are."""
@@ -123,15 +123,30 @@ class Tracking:
         with self._quietly() as client:
             found = self._version(client, name, version)
             folder = Path(mlflow.artifacts.download_artifacts(artifact_uri=found.source))
-            run = client.get_run(found.run_id)
+            params = dict(client.get_run(found.run_id).data.params) if found.run_id else {}
         return LoadedModel(
             name=name,
             version=str(found.version),
-            model=code_of(use_case).restore(_read_state(next(folder.rglob(STATE_FILE)))),
-            backtest=_backtest(json.loads(next(folder.rglob(BACKTEST_FILE)).read_text())),
-            params=dict(run.data.params),
+            model=code_of(use_case).restore(read_state(_file(folder, STATE_FILE, name, version))),
+            backtest=backtest_of(json.loads(_file(folder, BACKTEST_FILE, name, version).read_text())),
+            params=params,
             data_hash=found.tags.get("data_hash", ""),
         )
+
+    def card(self, use_case: str, partner: str, version: str) -> str:
+        """A version's model card; NotFound when it was registered without one."""
+        return self._artifact(use_case, partner, version, CARD_FILE)
+
+    def choices(self, use_case: str, partner: str, version: str) -> list[Choice]:
+        """What a version's training chose per subject; NotFound when it did not say."""
+        return choices_of(json.loads(self._artifact(use_case, partner, version, CHOICES_FILE)))
+
+    def page(self, use_case: str, partner: str, version: str) -> str:
+        """Where MLflow's own page shows the run of a version, to be put behind its address."""
+        with self._quietly() as client:
+            found = self._version(client, registered_name(use_case, partner), version)
+            run = client.get_run(found.run_id)
+        return f"#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}"
 
     def promote(self, use_case: str, partner: str, version: str, *, verdict: Verdict) -> None:
         """Move the alias to `version`; Conflict, with the gate's reasons, unless the verdict promotes."""
@@ -141,7 +156,9 @@ class Tracking:
         with self._quietly() as client:
             self._version(client, name, version)
             client.set_model_version_tag(name, version, "promoted", "true")
+            client.set_model_version_tag(name, version, "gate_reasons", json.dumps(list(verdict.reasons)))
             client.set_registered_model_alias(name, CHAMPION, version)
+            self._settle_challenger(client, name)
 
     def rollback(self, use_case: str, partner: str, version: str | None = None) -> str:
         """Move the alias back to `version`, by default the newest promoted one before the champion; returns it.
@@ -161,24 +178,13 @@ class Tracking:
             raise Conflict(f"version {target} of {name} never passed the gate: {' '.join(known[target].reasons)}")
         with self._quietly() as client:
             client.set_registered_model_alias(name, CHAMPION, target)
+            self._settle_challenger(client, name)
         return target
 
     def versions(self, use_case: str, partner: str) -> list[VersionInfo]:
         """Every version, newest first; empty when nothing was ever logged."""
-        from mlflow.exceptions import MlflowException
-
-        name = registered_name(use_case, partner)
         with self._quietly() as client:
-            try:
-                model = client.get_registered_model(name)
-            except MlflowException as error:
-                if _missing(error):
-                    return []
-                raise
-            champion = str(model.aliases.get(CHAMPION, ""))
-            found = client.search_model_versions(f"name='{name}'")
-            infos = [_info(entry, champion) for entry in found]
-        return sorted(infos, key=lambda info: -int(info.version))
+            return self._versions(client, registered_name(use_case, partner))
 
     @contextmanager
     def _quietly(self) -> "Iterator[MlflowClient]":
@@ -196,6 +202,55 @@ class Tracking:
             mlflow.set_registry_uri(self.uri)
             yield mlflow.MlflowClient(self.uri, self.uri)
 
+    def _aliased(self, use_case: str, partner: str, alias: str) -> str | None:
+        from mlflow.exceptions import MlflowException
+
+        with self._quietly() as client:
+            try:
+                return str(client.get_model_version_by_alias(registered_name(use_case, partner), alias).version)
+            except MlflowException as error:
+                if _missing(error):
+                    return None
+                raise
+
+    def _versions(self, client: "MlflowClient", name: str) -> list[VersionInfo]:
+        from mlflow.exceptions import MlflowException
+
+        try:
+            aliases = client.get_registered_model(name).aliases
+        except MlflowException as error:
+            if _missing(error):
+                return []
+            raise
+        found = client.search_model_versions(f"name='{name}'")
+        infos = [info_of(str(entry.version), entry.tags, aliases) for entry in found]
+        return sorted(infos, key=lambda info: -int(info.version))
+
+    def _settle_challenger(self, client: "MlflowClient", name: str) -> None:
+        """After the champion moved or a version came: whom the alias `challenger` belongs to now."""
+        infos = self._versions(client, name)
+        due = challenger_of(infos)
+        if due is None and any(info.challenger for info in infos):
+            client.delete_registered_model_alias(name, CHALLENGER)
+        elif due is not None:
+            client.set_registered_model_alias(name, CHALLENGER, due)
+
+    def _artifact(self, use_case: str, partner: str, version: str, file: str) -> str:
+        """The text of a file that the training left beside the model."""
+        name = registered_name(use_case, partner)
+        with self._quietly() as client:
+            run_id = self._version(client, name, version).run_id
+            there = {entry.path for entry in client.list_artifacts(run_id)} if run_id else set()
+            if file not in there:
+                raise NotFound(f"version {version} of {name} has no {file}; there are {sorted(there)}")
+            return Path(client.download_artifacts(run_id, file)).read_text(encoding="utf-8")
+
+    def _log_card(self, client: "MlflowClient", name: str, version: str, run_id: str, card: str) -> None:
+        """The card as a file of the run, and at the head of both pages."""
+        client.log_text(run_id, card, CARD_FILE)
+        client.set_tag(run_id, "mlflow.note.content", described(card))
+        client.update_model_version(name, version, description=described(card))
+
     def _experiment(self, client: "MlflowClient", name: str) -> str:
         from mlflow.exceptions import MlflowException
 
@@ -209,7 +264,15 @@ class Tracking:
                     raise
         return str(found.experiment_id)
 
-    def _describe(self, client: "MlflowClient", run_id: str, trained: Trained, verdict: Verdict, now: datetime) -> None:
+    def _describe(
+        self,
+        client: "MlflowClient",
+        run_id: str,
+        trained: Trained,
+        verdict: Verdict,
+        now: datetime,
+        tags: Mapping[str, str],
+    ) -> None:
         """Params, the metrics of every candidate, tags and artifacts, in one batch each."""
         from mlflow.entities import Metric, Param, RunTag
 
@@ -217,16 +280,17 @@ class Tracking:
         metrics = [
             Metric(_key(f"{score.candidate}.{metric}"), value, stamp, 0)
             for score in trained.backtest.scores
-            for metric, value in _measured(score).items()
+            for metric, value in measured(score).items()
         ]
         params = {**trained.params, "chosen": trained.backtest.chosen, "gate_metric": trained.backtest.gate_metric}
         client.log_batch(
             run_id,
             metrics=metrics,
             params=[Param(_key(key), _text(value)) for key, value in params.items()],
-            tags=[RunTag(key, value) for key, value in _verdict_tags(trained, verdict, now).items()],
+            tags=[RunTag(key, value) for key, value in tags.items()],
         )
         client.log_dict(run_id, dict(trained.dropped), "dropped_attributes.json")
+        client.log_text(run_id, json.dumps(choice_facts(trained.choices), indent=1), CHOICES_FILE)
         client.log_dict(run_id, {"promote": verdict.promote, "reasons": list(verdict.reasons)}, "verdict.json")
         if trained.backtest.plot_png:
             with tempfile.TemporaryDirectory() as folder:
@@ -240,8 +304,8 @@ class Tracking:
 
         with tempfile.TemporaryDirectory() as folder:
             state, backtest = Path(folder) / STATE_FILE, Path(folder) / BACKTEST_FILE
-            state.write_bytes(_plain_pickle(trained.model.state()))
-            backtest.write_text(json.dumps(_facts(trained.backtest)))
+            state.write_bytes(plain_pickle(trained.model.state()))
+            backtest.write_text(json.dumps(backtest_facts(trained.backtest)))
             return mlflow.pyfunc.log_model(
                 name="model",
                 python_model=str(SERVED),
@@ -278,11 +342,6 @@ class Tracking:
             raise NotFound(f"no version {version!r} of {name}; there are {there}") from error
 
 
-def registered_name(use_case: str, partner: str) -> str:
-    """The registered model's name, as in an insight's `model.name`."""
-    return f"{use_case}.{partner}"
-
-
 def serve() -> None:
     """Called by `models/served.py` alone: hands MLflow the wrapper around `FittedModel`.
 
@@ -295,9 +354,7 @@ def serve() -> None:
         """A use case's model behind MLflow's pyfunc interface."""
 
         def load_context(self, context: Any) -> None:
-            self.model = code_of(context.model_config["use_case"]).restore(
-                _read_state(Path(context.artifacts["state"]))
-            )
+            self.model = code_of(context.model_config["use_case"]).restore(read_state(Path(context.artifacts["state"])))
 
         def predict(
             self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None
@@ -313,45 +370,6 @@ def serve() -> None:
             ).astype({"value": "float64", "low": "float64", "high": "float64"})
 
     mlflow.models.set_model(Served())
-
-
-class _PlainUnpickler(pickle.Unpickler):
-    """Refuses what is not a class, or a function that rebuilds one, of builtins, numpy, scipy and scikit-learn."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        refused = Defect(f"a model's state holds {module}.{name}; allowed: classes of {', '.join(_PLAIN)}")
-        # A dotted name would walk from an allowed module to whatever that module has imported.
-        if module.split(".")[0] not in _PLAIN or "." in name or (module == "builtins" and name in _DANGEROUS):
-            raise refused
-        found = super().find_class(module, name)
-        if str(getattr(found, "__module__", module)).split(".")[0] not in _PLAIN:
-            raise refused
-        # Functions that rebuild an object are private or these; the public ones run code and open files.
-        if not isinstance(found, type) and not name.startswith("_") and name not in _REBUILDING:
-            raise refused
-        return found
-
-
-def _plain_pickle(state: Mapping[str, Any]) -> bytes:
-    """The state's bytes, read back once to be sure that they hold nothing of ours; Defect otherwise."""
-    if not isinstance(state.get("state_version"), int):
-        raise Defect(f"a model's state needs an int state_version, received {state.get('state_version')!r}")
-    data = pickle.dumps(dict(state), protocol=5)
-    _PlainUnpickler(io.BytesIO(data)).load()
-    return data
-
-
-def _read_state(path: Path) -> dict[str, Any]:
-    with path.open("rb") as file:
-        try:
-            state = _PlainUnpickler(file).load()
-        except Defect:
-            raise
-        except Exception as error:  # a broken pickle raises whatever its bytes happen to say
-            raise Defect(f"a model's state cannot be read: {type(error).__name__}: {error}") from error
-    if not isinstance(state, dict):
-        raise Defect(f"a model's state is a dict, received {type(state).__name__}")
-    return state
 
 
 @cache
@@ -373,64 +391,6 @@ def _signature() -> Any:
     )
 
 
-def _verdict_tags(trained: Trained, verdict: Verdict, now: datetime) -> dict[str, str]:
-    backtest = trained.backtest
-    return {
-        "promoted": str(verdict.promote).lower(),
-        "gate_reasons": json.dumps(list(verdict.reasons)),
-        "data_hash": trained.data_hash,
-        "candidate": backtest.chosen,
-        "metrics": json.dumps(_measured(backtest.score(backtest.chosen))),
-        "logged_at": rfc3339(now),
-    }
-
-
-def _info(entry: Any, champion: str) -> VersionInfo:
-    tags = entry.tags
-    return VersionInfo(
-        version=str(entry.version),
-        champion=str(entry.version) == champion,
-        candidate=tags.get("candidate", ""),
-        metrics=json.loads(tags.get("metrics", "{}")),
-        promoted=tags.get("promoted") == "true",
-        reasons=tuple(json.loads(tags.get("gate_reasons", "[]"))),
-        logged_at=tags.get("logged_at", ""),
-        data_hash=tags.get("data_hash", ""),
-    )
-
-
-def _measured(score: Score) -> dict[str, float]:
-    coverage = {} if score.coverage is None else {"coverage": score.coverage}
-    return {key: float(value) for key, value in {**score.metrics, **coverage}.items() if value == value}
-
-
-def _facts(backtest: Backtest) -> dict[str, Any]:
-    """Everything of a backtest but its picture, as JSON."""
-    scores = [
-        {
-            "candidate": s.candidate,
-            "is_rule": s.is_rule,
-            "metrics": dict(s.metrics),
-            "coverage": s.coverage,
-            "coverage_cases": s.coverage_cases,
-            "segments": dict(s.segments),
-        }
-        for s in backtest.scores
-    ]
-    return {
-        "gate_metric": backtest.gate_metric,
-        "chosen": backtest.chosen,
-        "scores": scores,
-        "observations": backtest.observations,
-        "split": backtest.split,
-        "level": backtest.level,
-    }
-
-
-def _backtest(facts: Mapping[str, Any]) -> Backtest:
-    return Backtest(**{**facts, "scores": tuple(Score(**score) for score in facts["scores"])})
-
-
 def _dumps(rows: Sequence[FeatureRow]) -> str:
     return json.dumps(rows, sort_keys=True)
 
@@ -442,6 +402,13 @@ def _key(name: str) -> str:
 
 def _text(value: Any) -> str:
     return (value if isinstance(value, str) else json.dumps(value, default=str))[:6000]
+
+
+def _file(folder: Path, file: str, name: str, version: str) -> Path:
+    """A file of a logged model; NotFound when the version was not logged by a training of ours."""
+    for found in folder.rglob(file):
+        return found
+    raise NotFound(f"version {version} of {name} holds no {file}: it was not logged by a training")
 
 
 def _missing(error: Exception) -> bool:

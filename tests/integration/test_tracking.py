@@ -12,7 +12,8 @@ from integrator.contracts.errors import Conflict, Defect, NotFound
 from models.base import Backtest, Score, TrainConfig, Trained
 from models.gate import Verdict, gate
 from models.registry import use_case
-from models.tracking import CHAMPION, Tracking, registered_name
+from models.tracking import Tracking
+from models.versions import CHAMPION, registered_name
 from tests.attendance_frames import CONTEXT, arena, training
 
 NOW = datetime(2026, 3, 16, 6, tzinfo=UTC)

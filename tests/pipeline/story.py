@@ -16,7 +16,7 @@ from integrator.cli.demo import cast
 from integrator_dagster.launch import NightResult, run_retrain
 from integrator_sandbox.demo import SHOPIFY_TOKEN
 from models.gate import Verdict
-from models.tracking import VersionInfo
+from models.versions import VersionInfo
 from tests.pipeline.installation import NOW, PARTNERS, Clock, Installation, Night, connect, platforms, services_at
 from tests.pipeline.planted import NEWCOMER, plant, register_newcomer
 

@@ -14,7 +14,7 @@ from threadpoolctl import threadpool_limits
 
 from integrator.contracts.errors import Defect
 from models.registry import USE_CASES, use_case
-from models.tracking import _plain_pickle, _read_state
+from models.state import plain_pickle, read_state
 
 
 class Runs:
@@ -50,8 +50,8 @@ PLAIN: dict[str, Any] = {
 @pytest.mark.parametrize("name", PLAIN)
 def test_plain_things_come_back(name: str, tmp_path: Path) -> None:
     path = tmp_path / "state.pkl"
-    path.write_bytes(_plain_pickle(PLAIN[name]))
-    assert repr(_read_state(path)) == repr(PLAIN[name]) or name == "random"
+    path.write_bytes(plain_pickle(PLAIN[name]))
+    assert repr(read_state(path)) == repr(PLAIN[name]) or name == "random"
 
 
 def test_fitted_estimators_come_back_and_predict_the_same(tmp_path: Path) -> None:
@@ -60,8 +60,8 @@ def test_fitted_estimators_come_back_and_predict_the_same(tmp_path: Path) -> Non
         boosted = HistGradientBoostingRegressor(max_iter=3, early_stopping=False).fit(x, x[:, 0])
     logistic = LogisticRegression().fit(x, x[:, 0] > 0)
     path = tmp_path / "state.pkl"
-    path.write_bytes(_plain_pickle({"state_version": 1, "boosted": boosted, "logistic": logistic}))
-    found = _read_state(path)
+    path.write_bytes(plain_pickle({"state_version": 1, "boosted": boosted, "logistic": logistic}))
+    found = read_state(path)
     np.testing.assert_array_equal(found["boosted"].predict(x), boosted.predict(x))
     np.testing.assert_array_equal(found["logistic"].predict(x), logistic.predict(x))
 
@@ -100,7 +100,7 @@ def test_what_would_run_something_is_refused(module: str, name: str, tmp_path: P
     path = tmp_path / "state.pkl"
     path.write_bytes(by_name(module, name))
     with pytest.raises(Defect, match="a model's state holds"):
-        _read_state(path)
+        read_state(path)
 
 
 def test_a_module_borrowed_by_an_allowed_one_is_refused(tmp_path: Path) -> None:
@@ -108,7 +108,7 @@ def test_a_module_borrowed_by_an_allowed_one_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "state.pkl"
     path.write_bytes(by_name("numpy.testing._private.utils", "partial"))
     with pytest.raises(Defect, match="utils.partial"):
-        _read_state(path)
+        read_state(path)
 
 
 @pytest.mark.parametrize(
@@ -117,7 +117,7 @@ def test_a_module_borrowed_by_an_allowed_one_is_refused(tmp_path: Path) -> None:
         b"",
         b"\x80\x05",
         b"no pickle",
-        _plain_pickle(PLAIN["numpy"])[:-40],
+        plain_pickle(PLAIN["numpy"])[:-40],
         by_name("numpy", "gone"),
         by_name("numpy.gone", "x"),
     ],
@@ -126,20 +126,20 @@ def test_a_broken_state_is_a_defect_that_says_so(content: bytes, tmp_path: Path)
     path = tmp_path / "state.pkl"
     path.write_bytes(content)
     with pytest.raises(Defect, match="cannot be read"):
-        _read_state(path)
+        read_state(path)
 
 
 def test_a_reduced_call_inside_a_state_is_refused_when_it_is_written(tmp_path: Path) -> None:
     target = tmp_path / "made"
     with pytest.raises(Defect):
-        _plain_pickle({"state_version": 1, "x": Runs(Path.touch, target)})
+        plain_pickle({"state_version": 1, "x": Runs(Path.touch, target)})
     assert not target.exists()
 
 
 @pytest.mark.parametrize("version", [None, "1", 1.0])
 def test_a_state_needs_a_version(version: Any) -> None:
     with pytest.raises(Defect, match="needs an int state_version"):
-        _plain_pickle({"state_version": version})
+        plain_pickle({"state_version": version})
 
 
 @pytest.mark.parametrize("content", [[1, 2], "text", None])
@@ -147,10 +147,10 @@ def test_what_is_no_dict_is_no_state(content: Any, tmp_path: Path) -> None:
     path = tmp_path / "state.pkl"
     path.write_bytes(pickle.dumps(content))
     with pytest.raises(Defect, match="a model's state is a dict"):
-        _read_state(path)
+        read_state(path)
 
 
 def test_every_use_case_s_rule_has_a_plain_state() -> None:
     for spec in USE_CASES:
         case = use_case(spec.name)
-        assert _plain_pickle(case.rule().state())
+        assert plain_pickle(case.rule().state())
