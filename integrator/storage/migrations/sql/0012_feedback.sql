@@ -6,9 +6,10 @@ create table metrics.outcome (
   source text not null check (source in ('api', 'platform')),
   begins_at timestamptz not null,
   value double precision, price numeric, currency text,
-  received_at timestamptz not null,
+  received_at timestamptz not null, joined_at timestamptz,
   primary key (partner, use_case, subject_id, subject_kind, platform, happened_at, source)
 );
+create index outcome_unjoined on metrics.outcome (partner, use_case) where joined_at is null;
 comment on table metrics.outcome is 'What really happened to a subject, by who said so; the API beats a platform where both do.';
 comment on column metrics.outcome.happened_at is
   'attendance: when it began. pricing: the end of the period. lead_score: the conversion, or until when there was none.';
@@ -17,6 +18,7 @@ comment on column metrics.outcome.value is
   'attendance: people. pricing: units sold in the period, null if only the price is known. lead_score: 1 converted, 0 not.';
 comment on column metrics.outcome.price is 'pricing: the price taken, in currency.';
 comment on column metrics.outcome.received_at is 'When this value became known; a changed value gets a new moment.';
+comment on column metrics.outcome.joined_at is 'When it was held against the predictions it answers; null until then.';
 
 create table metrics.decision (
   partner text not null, insight_id text not null, insight_version integer not null,
