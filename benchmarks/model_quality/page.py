@@ -47,10 +47,9 @@ def is_met(figure: Figure) -> bool:
     if not figure.aim:
         return True
     aim = _AIM.match(figure.aim)
-    if aim is None:
-        raise invalid(
-            f"aim of {figure.what!r}", figure.aim, "≤, <, under, at most, ≥, >, over or at least, and a number"
-        )
+    if aim is None or aim["unit"] not in ("", figure.unit):
+        bounds = f"≤, <, under, at most, ≥, >, over or at least, a number, and the unit {figure.unit!r}"
+        raise invalid(f"aim of {figure.what!r}", figure.aim, bounds)
     bound, side = float(aim["number"].replace(",", "").rstrip(".")), aim["side"]
     if figure.value == bound:
         return side not in _STRICT
