@@ -1,7 +1,7 @@
 """A whole build over several partners: what the features say, as known when, to whom, and how they are reached."""
 
 from collections.abc import Iterator
-from datetime import date, datetime, timedelta
+from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -11,6 +11,7 @@ from sqlalchemy import text
 from integrator.steps.harmonize import dbt_address, dbt_env, failing_partners, open_window
 from tests.conftest import NOW
 from tests.integration.dbt_runs import Dbt, add_partner, land, rows
+from tests.integration.planted_bookings import EVENTS, plant_bookings, tickets
 
 DAY = timedelta(days=1)
 LEAK = "contract_number"
@@ -78,12 +79,14 @@ def built(database: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[t
     add_partner(database, "crm", currency="USD")
     add_partner(database, "shop", currency="TWD", timezone="Asia/Taipei", region="TW")
     add_partner(database, "venue", timezone="Europe/London")
+    add_partner(database, "stage")
     with database.batch() as connection:
         connection.execute(text("insert into reference.holiday values ('GB', :day, 'Spring Day')"), {"day": NOW.date()})
         connection.execute(text("insert into reference.holiday values ('TW', '2026-03-02', 'Tea Day')"))
         plant_leads(connection)
         plant_sales(connection)
         plant_events(connection)
+        plant_bookings(connection)
     dbt = Dbt(database, tmp_path_factory.mktemp("dbt"))
     yield dbt, dbt.night(NOW)
 
@@ -108,6 +111,41 @@ def test_attendance_and_its_training_rows(built: tuple[Dbt, dict[str, str]]) -> 
     assert rows(db, query, event="day30") == [(0, 0, None, True)], "GB-ENG has no calendar of its own: GB's holds"
     training = rows(db, "select event_id from features.attendance_training")
     assert {row[0] for row in training} == {f"day{number}" for number in range(30)}
+
+
+def curves(connection: Any, moment: datetime) -> dict[str, Any]:
+    connection.execute(text("select set_config('integrator.as_of', :at, true)"), {"at": moment.isoformat()})
+    query = """select event_id, starts_on, tickets_sold, bookings, average_price from features.attendance_view
+        where partner = 'stage'"""
+    return {row.event_id: row for row in connection.execute(text(query))}
+
+
+@pytest.mark.parametrize("days_ago", [0, 3, 11, 25, 45, 80])
+def test_tickets_and_curves_agree_at_every_moment(built: tuple[Dbt, dict[str, str]], days_ago: int) -> None:
+    """Refunds, late news, moved and deleted lines: a curve remembers on each day what was known at that day's end."""
+    moment = datetime.combine(NOW.date() - days_ago * DAY, time(15), NOW.tzinfo)  # midnight in Tokyo
+    with built[0].db.batch() as connection:
+        now, then = curves(connection, NOW + DAY), curves(connection, moment)
+    assert then.keys() == now.keys() == EVENTS.keys()
+    for event, row in then.items():
+        assert row.tickets_sold == tickets(event, moment)
+        days_out = (row.starts_on - moment.date()).days
+        if days_out >= 0:
+            remembered = [point for point in now[event].bookings if point[0] >= days_out]
+            assert row.bookings == remembered
+            assert row.tickets_sold == (remembered[-1][1] if remembered else 0)
+    if days_ago == 0:
+        assert {row.average_price for row in now.values()} == {Decimal(20)}
+        assert len(now["gala"].bookings) > 20, "moved lines come to it too"
+
+
+def test_a_curve_ends_at_the_start(built: tuple[Dbt, dict[str, str]]) -> None:
+    """What is refunded after the event changes its tickets and not how it was sold; what has no sales has an empty curve."""
+    db = built[0].db
+    past = rows(db, "select tickets_sold, bookings from features.attendance where event_id = 'matinee'")[0]
+    start = NOW - 40 * DAY
+    assert past[1][-1][1] == tickets("matinee", datetime.combine(start.date(), time(15), NOW.tzinfo)) != past[0]
+    assert rows(db, "select bookings, average_price from features.attendance where event_id = 'day39'") == [([], None)]
 
 
 def test_pricing_is_daily_net_and_converted(built: tuple[Dbt, dict[str, str]]) -> None:

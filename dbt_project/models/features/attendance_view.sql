@@ -60,9 +60,11 @@ final as (
         known.starts_on - {{ local_date(as_of(), 'known.timezone') }} as days_out,
         known.is_past,
 
-        -- how many
+        -- how many, and how they were sold
         tickets.tickets_sold,
         case when known.is_past then known.attendance end as attendance,
+        tickets.bookings,
+        tickets.average_price,
 
         -- the partner's own fields: of a past event as they were when it started, if they were seen by then
         case
@@ -83,15 +85,30 @@ final as (
             and known.event_id = at_start.event_id
             and {{ is_valid_at('at_start', 'known.starts_at') }}
     cross join lateral (
-        select cast(coalesce(sum({{ known_of_line('line', 'quantity', as_of()) }}), 0) as bigint) as tickets_sold
-        from {{ ref('sale_history') }} as line
-        where
-            line.partner = known.partner
-            and line.platform = known.platform
-            and line.event_id = known.event_id
-            and {{ is_line_known_at('line', as_of()) }}
+        select
+            cast(coalesce(sum(daily.change), 0) as bigint) as tickets_sold,
+            {{ curve('daily.days_out', 'daily.sold') }} as bookings,
+            round(sum(daily.paid) / nullif(sum(daily.priced), 0), 6) as average_price
+        from (
+            select
+                days.days_out,
+                sum(change.quantity) as change,
+                sum(sum(change.quantity)) over (order by days.days_out desc) as sold,
+                sum(change.quantity * line.unit_price_reported) as paid,
+                sum(change.quantity) filter (where line.unit_price_reported is not null) as priced
+            from {{ ref('sale_history') }} as line
+            cross join lateral ({{ line_changes('line') }}) as change
+            cross join lateral (
+                select known.starts_on - {{ local_date('change.moment', 'known.timezone') }} as days_out
+            ) as days
+            where
+                line.partner = known.partner
+                and line.platform = known.platform
+                and line.event_id = known.event_id
+                and change.moment <= {{ as_of() }}
+            group by days.days_out
+        ) as daily
     ) as tickets
-
 )
 
 select * from final
