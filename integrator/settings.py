@@ -58,9 +58,15 @@ class Settings(BaseSettings):
         gt=0,
         description="After how many seconds a sync asked for over HTTP answers, and says whether it is complete.",
     )
+    pooling_least_partners: int = Field(
+        3, ge=3, description="From how many consenting partners a pooled model may be trained; never fewer than three."
+    )
+    pooling_largest_share: float = Field(
+        0.5, gt=0, lt=1, description="The largest share of a pooled model's training weight that one partner may have."
+    )
     http_retries: int = Field(4, ge=0, le=10, description="How often a transient answer of a platform is tried again.")
     token_minutes: int = Field(10, ge=1, le=60, description="How long an access token lives.")
-    ingest_rate: float = Field(1000.0, gt=0, description="Requests a second of one client to the ways in: records.")
+    ingest_rate: float = Field(1000.0, gt=0, description="Requests a second of one client to the ways in: records, feedback.")
     score_rate: float = Field(1000.0, gt=0, description="Requests a second of one client for live scores.")
     read_rate: float = Field(10000.0, gt=0, description="Requests a second of one client for everything else.")
     partner_rate_factor: float = Field(

@@ -1,14 +1,18 @@
 """The list of use cases: light specs, and the one way to get the code behind a name. Nothing else belongs here.
 
 To add a use case: a folder `models/<name>/` whose spec.py holds `USE_CASE` (its `spec` property returns
-`registry.spec("<name>")`), its feature SQL, and one entry below.
+`registry.spec("<name>")`), its feature SQL, and one entry below. One that has a pooled model too has a `pooled.py`
+beside it, which holds `POOLED`.
 """
 
+from collections.abc import Mapping
 from importlib import import_module
-from typing import cast
+from importlib.util import find_spec
+from typing import Any, cast
 
-from integrator.contracts.errors import invalid
-from models.base import UseCase, UseCaseSpec
+from integrator.contracts.errors import Defect, invalid
+from models.base import FittedModel, UseCase, UseCaseSpec
+from models.pooling.base import POOLED, PooledUseCase
 
 USE_CASES: tuple[UseCaseSpec, ...] = (
     UseCaseSpec(
@@ -51,3 +55,19 @@ def spec(name: str) -> UseCaseSpec:
 def use_case(name: str) -> UseCase:
     """The use case behind `name`, its code imported now: `models/<name>/spec.py` holds it as `USE_CASE`."""
     return cast(UseCase, import_module(f"models.{spec(name).name}.spec").USE_CASE)
+
+
+def pooled(name: str) -> PooledUseCase | None:
+    """The pooled rung of use case `name`, its code imported now; None where it has none."""
+    module = f"models.{spec(name).name}.pooled"
+    return cast(PooledUseCase, import_module(module).POOLED) if find_spec(module) is not None else None
+
+
+def restored(name: str, state: Mapping[str, Any]) -> FittedModel:
+    """The model that gave `state`, a partner's own or a pooled one; Defect when nobody here knows its kind."""
+    if state.get("rung") != POOLED:
+        return use_case(name).restore(state)
+    code = pooled(name)
+    if code is None:
+        raise Defect(f"{name} has no pooled model, and this state is one")
+    return code.restore(state)

@@ -22,7 +22,7 @@ from integrator.contracts.errors import Conflict, NotFound
 from integrator.contracts.insight import rfc3339
 from models.base import Choice, FeatureRow, Trained
 from models.gate import Verdict
-from models.registry import use_case as code_of
+from models.registry import restored
 from models.state import plain_pickle, read_state
 from models.versions import (
     CHALLENGER,
@@ -117,17 +117,15 @@ class Tracking:
 
     def load(self, use_case: str, partner: str, version: str) -> LoadedModel:
         """Version `version`, read from the artifacts anew each time; NotFound names the versions there are."""
-        import mlflow
-
         name = registered_name(use_case, partner)
         with self._quietly() as client:
             found = self._version(client, name, version)
-            folder = Path(mlflow.artifacts.download_artifacts(artifact_uri=found.source))
+            folder = _downloaded(found.source, name, version)
             params = dict(client.get_run(found.run_id).data.params) if found.run_id else {}
         return LoadedModel(
             name=name,
             version=str(found.version),
-            model=code_of(use_case).restore(read_state(_file(folder, STATE_FILE, name, version))),
+            model=restored(use_case, read_state(_file(folder, STATE_FILE, name, version))),
             backtest=backtest_of(json.loads(_file(folder, BACKTEST_FILE, name, version).read_text())),
             params=params,
             data_hash=found.tags.get("data_hash", ""),
@@ -180,6 +178,21 @@ class Tracking:
             client.set_registered_model_alias(name, CHAMPION, target)
             self._settle_challenger(client, name)
         return target
+
+    def retire(self, use_case: str, partner: str, reason: str) -> None:
+        """Take the champion's alias away: nothing serves under that name until a version passes the gate again.
+
+        A retired version keeps its artifacts, so that what it said can be explained, and can not be rolled back to;
+        `reason` stands where the gate's reasons stood.
+        """
+        name = registered_name(use_case, partner)
+        version = self.champion_version(use_case, partner)
+        if version is None:
+            return
+        with self._quietly() as client:
+            client.set_model_version_tag(name, version, "promoted", "false")
+            client.set_model_version_tag(name, version, "gate_reasons", json.dumps([reason]))
+            client.delete_registered_model_alias(name, CHAMPION)
 
     def versions(self, use_case: str, partner: str) -> list[VersionInfo]:
         """Every version, newest first; empty when nothing was ever logged."""
@@ -354,7 +367,7 @@ def serve() -> None:
         """A use case's model behind MLflow's pyfunc interface."""
 
         def load_context(self, context: Any) -> None:
-            self.model = code_of(context.model_config["use_case"]).restore(read_state(Path(context.artifacts["state"])))
+            self.model = restored(context.model_config["use_case"], read_state(Path(context.artifacts["state"])))
 
         def predict(
             self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None
@@ -402,6 +415,16 @@ def _key(name: str) -> str:
 
 def _text(value: Any) -> str:
     return (value if isinstance(value, str) else json.dumps(value, default=str))[:6000]
+
+
+def _downloaded(source: str, name: str, version: str) -> Path:
+    import mlflow
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return Path(mlflow.artifacts.download_artifacts(artifact_uri=source))
+    except (MlflowException, FileNotFoundError) as error:
+        raise NotFound(f"the files of version {version} of {name} are gone: {error}") from error
 
 
 def _file(folder: Path, file: str, name: str, version: str) -> Path:

@@ -48,6 +48,31 @@ def add(
     show([{"partner": name, "database_url": address}] if address else [{"partner": name}], as_json=as_json)
 
 
+@app.command()
+def pooling(
+    name: Annotated[str, typer.Argument(help="The partner.")],
+    consent: Annotated[str, typer.Argument(help="Whether its data may train pooled models: yes or no.")],
+    as_json: Json = False,
+) -> None:
+    """Give a partner's consent to pooling, or take it back: from the next night its rows train no pooled model."""
+    from integrator.contracts.errors import invalid
+    from integrator.storage.logs import audit
+    from integrator.storage.pooling import set_consent
+
+    if consent not in ("yes", "no"):
+        raise invalid("consent", consent, ("yes", "no"))
+    services = open_session()
+    require_partner(services, name)
+    now = services.clock()
+    changed = set_consent(services.database, name, pooling=consent == "yes", now=now)
+    if changed:
+        with services.database.partner(name) as connection:
+            audit(connection, "cli", name, "partner.pooling", name, now, {"pooling": consent})
+    else:
+        note(f"pooling of {name} is {consent} already")
+    show([{"partner": name, "pooling": consent}], as_json=as_json)
+
+
 @app.command("list")
 def list_partners(as_json: Json = False) -> None:
     """Every registered partner."""

@@ -4,6 +4,12 @@ from typing import Literal
 
 import msgspec
 
+RungReached = Literal["none", "rule", "pooled", "partner"]
+PooledState = Literal[
+    "serving", "not_needed", "consent_missing", "too_few_partners", "no_model", "not_judged_yet", "not_better",
+    "failed", "not_pooled",
+]  # fmt: skip
+
 
 class Requirement(msgspec.Struct, frozen=True):
     """One count a rung needs; ``days_left`` is an estimate at the present pace, None when none is known."""
@@ -24,12 +30,23 @@ class Requirement(msgspec.Struct, frozen=True):
         return f"{self.have} of {self.need} {self.unit}{left}"
 
 
+class PooledReadiness(msgspec.Struct, frozen=True):
+    """Where a partner stands with the pooled rung: `state` for programs, `reason` for people.
+
+    Neither names another partner nor tells how many there are beyond what is needed at least.
+    """
+
+    state: PooledState
+    reason: str
+
+
 class Readiness(msgspec.Struct, frozen=True):
-    """Per use case: the rung reached, and each requirement of the next one."""
+    """Per use case: the rung reached, each requirement of a model of one's own, and the pooled rung between."""
 
     use_case: str
-    rung: Literal["none", "rule", "pooled", "partner"]
+    rung: RungReached
     requirements: list[Requirement]
+    pooled: PooledReadiness | None = None
 
     @property
     def ready(self) -> bool:

@@ -10,13 +10,14 @@ from sqlalchemy import Connection
 from integrator.contracts.errors import NotFound, PermanentError
 from integrator.contracts.insight import Insight, ModelRef, canonical, parse
 from integrator.steps.documents import Made, document, withdrawn
-from integrator.steps.predictions import Failure, decimals_of, predict_all, restored, rule_name
+from integrator.steps.predictions import Failure, decimals_of, predict_all, restored
 from integrator.steps.services import Services
+from integrator.steps.serving import model_of
 from integrator.storage import insights, partners, prediction_log
 from integrator.storage.insights import Served
 from integrator.storage.prediction_log import Logged
-from models.base import FittedModel, Prediction
-from models.registry import spec, use_case
+from models.base import Prediction
+from models.registry import spec
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +49,7 @@ def explain(services: Services, insight_id: str, version: int | None = None, par
         currency = partners.get(connection, owner).currency
     if before is not None:
         return _withdrawal(served, parse(before.document), published, logged)
-    model = _model(services, published.use_case, owner, logged)
+    model = model_of(services, published.use_case, logged.model_name, logged.model_version, owner)
     decimals = decimals_of(spec(published.use_case), currency)
     (found,) = predict_all(model, [restored(logged.feature_row)], decimals)
     if isinstance(found, Failure):
@@ -97,12 +98,6 @@ def _withdrawal(served: Served, before: Insight, published: Insight, logged: Log
         at=datetime.fromisoformat(published.generated_at),
     )  # fmt: skip
     return _explained(served, withdrawn(before, made), logged, None)
-
-
-def _model(services: Services, name: str, owner: str, logged: Logged) -> FittedModel:
-    if logged.model_name == rule_name(name):
-        return use_case(name).rule()
-    return services.tracking.load(name, owner, logged.model_version).model
 
 
 def _explained(served: Served, again: Insight, logged: Logged, recomputed: Prediction | None) -> Explained:

@@ -15,6 +15,7 @@ from integrator.contracts.currencies import digits
 from integrator.contracts.errors import Defect
 from integrator.contracts.insight import Interval
 from models.base import FeatureRow, FittedModel, Prediction, UseCaseSpec
+from models.pooling.words import annotated
 from models.rounding import additive, rounded, sums
 
 OUTCOME_OF_STATUS = {"ready": "success", "fallback": "fallback", "refused": "refusal", "withdrawn": "success"}
@@ -75,7 +76,7 @@ def predict_all(model: FittedModel, rows: Sequence[FeatureRow], decimals: int) -
         return [_predict_one(model, row, decimals) for row in rows]
     if len(found) != len(rows):
         raise Defect(f"the model gave {len(found)} predictions for {len(rows)} rows")
-    return [finished(prediction, decimals) for prediction in found]
+    return [finished(annotated(entry, row), decimals) for entry, row in zip(found, rows, strict=True)]
 
 
 def _predict_one(model: FittedModel, row: FeatureRow, decimals: int) -> Prediction | Failure:
@@ -84,7 +85,7 @@ def _predict_one(model: FittedModel, row: FeatureRow, decimals: int) -> Predicti
     except Exception as error:
         # The type alone: a message may repeat a value of the row.
         return Failure(type(error).__name__)
-    return finished(prediction, decimals)
+    return finished(annotated(prediction, row), decimals)
 
 
 def finished(prediction: Prediction, decimals: int) -> Prediction | Failure:

@@ -19,12 +19,14 @@ from integrator.contracts.insight import Insight, canonical, insight_id, parse
 from integrator.delivery.base import Publication
 from integrator.delivery.registry import channels
 from integrator.steps.documents import Made, document, is_news, withdrawn
-from integrator.steps.predictions import RULE_VERSION, decode, rule_name
+from integrator.steps.predictions import decode, rule_name
 from integrator.steps.services import Services
+from integrator.steps.serving import registered, serving
 from integrator.storage import insights, logs, prediction_log, scored
 from integrator.storage.insights import Standing
 from integrator.storage.scored import Scoring
 from models import registry
+from models.pooling.base import POOLED
 
 log = logging.getLogger(__name__)
 
@@ -155,16 +157,16 @@ def made_of(scoring: Scoring) -> Made:
 
 
 class _ModelOrder:
-    """Which of two statements is older, by (input position, model version).
+    """Which of two statements is older, by (input position, model).
 
-    On the same input the champion of now wins whatever its number, so that a rollback is published; only where neither
-    is the champion does the higher version stand. The registry is asked once, and only if two models meet.
+    On the same input what serves the partner now wins whatever its number, so that a rollback, and a pooled model taken
+    down, are published; only where neither of two is that does the higher rung stand, and on one rung the higher version.
+    The ladder is asked once, and only if two models meet.
     """
 
     def __init__(self, services: Services, partner: str, use_case: str) -> None:
         self._services, self._partner, self._use_case = services, partner, use_case
-        self._asked = False
-        self._champion: str | None = None
+        self._serving: tuple[str, str] | None = None
 
     def is_older(self, scoring: Scoring, last: Standing) -> bool:
         """Whether `scoring` must not replace `last`."""
@@ -173,21 +175,23 @@ class _ModelOrder:
         mine, theirs = (scoring.model_name, scoring.model_version), (last.model_name, last.model_version)
         if mine == theirs or mine == self._current():
             return False
-        return theirs == self._current() or _number(mine) < _number(theirs)
+        return theirs == self._current() or self._rank(mine) < self._rank(theirs)
 
     def _current(self) -> tuple[str, str]:
-        if not self._asked:
-            self._champion = self._services.tracking.champion_version(self._use_case, self._partner)
-            self._asked = True
-        if self._champion is None:
-            return rule_name(self._use_case), RULE_VERSION
-        return f"{self._use_case}.{self._partner}", self._champion
+        if self._serving is None:
+            now = serving(self._services, self._partner, self._use_case)
+            self._serving = now.name, now.version
+        return self._serving
 
-
-def _number(model: tuple[str, str]) -> int:
-    """A registered version's number; the rule comes before all of them."""
-    name, version = model
-    return -1 if name.endswith(".rule") or not version.isdecimal() else int(version)
+    def _rank(self, model: tuple[str, str]) -> tuple[int, int]:
+        """Rung, then version: the rule comes before the pooled models, and these before the partner's own."""
+        name, version = model
+        rungs = [
+            rule_name(self._use_case),
+            registered(self._use_case, POOLED),
+            registered(self._use_case, self._partner),
+        ]
+        return rungs.index(name) if name in rungs else -1, int(version) if version.isdecimal() else -1
 
 
 def _plain(value: float | None) -> Decimal | None:

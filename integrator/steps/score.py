@@ -12,18 +12,20 @@ from integrator.contracts.errors import PermanentError
 from integrator.settings import Clock
 from integrator.steps.predictions import (
     OUTCOME_OF_STATUS,
-    RULE_VERSION,
     Failure,
     decimals_of,
     encode,
     predict_all,
     restored,
-    rule_name,
     stored,
 )
 from integrator.steps.services import Services
+from integrator.steps.serving import Serving, model_of, serving
 from integrator.storage import frames, logs, partners, scored
-from models.base import Context, FittedModel, Prediction, UseCase
+from models import registry
+from models.base import Context, FeatureRow, Prediction
+from models.pooling.base import POOLED
+from models.pooling.words import remembered
 from models.registry import use_case as code_of
 
 
@@ -39,7 +41,7 @@ class ScoreReport:
 
 
 def score(services: Services, partner: str, use_case: str, *, run_id: str) -> ScoreReport:
-    """Score everything there is to score now, with the champion, else with the naive rule.
+    """Score everything there is to score now, with what serves the partner: see serving.py.
 
     Replaces the partner's rows in `ops.scored` in one transaction. `PermanentError` when every row failed: the last
     scoring, and with it the last insights, stay.
@@ -54,11 +56,12 @@ def score(services: Services, partner: str, use_case: str, *, run_id: str) -> Sc
         partner=partner, timezone=entry.timezone, currency=entry.currency, region=entry.region,
         as_of=_as_of(frame, services.clock),
     )  # fmt: skip
-    name, version, model = _model(services, code, partner)
+    now = serving(services, partner, use_case)
+    name, version = now.name, now.version
+    model = model_of(services, use_case, name, version, partner)
 
     started = time.perf_counter()
-    history = _history(services, code, partner) if name == rule_name(use_case) else None
-    rows = [restored(stored(row)) for row in code.rows(frame, context, history)]
+    rows = [restored(stored(row)) for row in _rows(services, now, frame, context)]
     results = predict_all(model, rows, decimals_of(code.spec, entry.currency))
     latency_ms = (time.perf_counter() - started) * 1000 / len(rows) if rows else None
 
@@ -91,17 +94,17 @@ def score(services: Services, partner: str, use_case: str, *, run_id: str) -> Sc
     )
 
 
-def _model(services: Services, code: UseCase, partner: str) -> tuple[str, str, FittedModel]:
-    champion = services.tracking.champion(code.spec.name, partner)
-    if champion is None:
-        return rule_name(code.spec.name), RULE_VERSION, code.rule()
-    return champion.name, champion.version, champion.model
-
-
-def _history(services: Services, code: UseCase, partner: str) -> pl.DataFrame | None:
-    if not code.spec.rule_reads_history:
-        return None
-    return frames.read_features(services.database, f"features.{code.spec.training_relation}", partner)
+def _rows(services: Services, now: Serving, frame: pl.DataFrame, context: Context) -> list[FeatureRow]:
+    """The feature rows of what serves: below a model of one's own they may need the partner's history."""
+    code, pooled = code_of(now.use_case), registry.pooled(now.use_case)
+    training = f"features.{code.spec.training_relation}"
+    if now.rung == POOLED and pooled is not None:
+        return pooled.rows(frame, context, frames.read_features(services.database, training, now.partner))
+    history = None
+    if now.rung == "rule" and code.spec.rule_reads_history:
+        history = frames.read_features(services.database, training, now.partner)
+    rows = code.rows(frame, context, history)
+    return rows if now.kept_from_pooled is None else [remembered(row, now.kept_from_pooled) for row in rows]
 
 
 def _as_of(frame: pl.DataFrame, clock: Clock) -> datetime:

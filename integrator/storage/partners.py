@@ -90,6 +90,12 @@ def list_all(connection: Connection) -> list[Partner]:
     return [Partner(**row._mapping) for row in rows]
 
 
+def pooling_count(connection: Connection) -> int:
+    """How many partners consent to pooling; for comparing with what is needed, never to be shown."""
+    count: int = connection.execute(text("select count(*) from integrator.partner where pooling")).scalar_one()
+    return count
+
+
 @dataclass(frozen=True)
 class DataKey:
     """A partner's own encryption key; dropping it shreds what it protects."""

@@ -177,7 +177,7 @@ def test_failures_are_counted_and_never_low_values(night: Services, monkeypatch:
         return found
 
     monkeypatch.setattr(predict.RuleModel, "predict", fragile)
-    monkeypatch.setattr(type(night.tracking), "champion", lambda *_: None)
+    monkeypatch.setattr(type(night.tracking), "champion_version", lambda *_: None)
     subjects = [entry.subject.id for entry in original(code, use_case("attendance").rows(arena(), CONTEXT))]
     broken.add(subjects[0])
     report = score(night, "alpha", "attendance", run_id="run-5")

@@ -1,0 +1,222 @@
+"""The pooled rung: trained from the partners who consented, judged for each partner it may serve, taken down when consent is.
+
+Consent is asked here, before any frame is read, and again before a trained model is promoted. What one partner brings is
+named nowhere but in that partner's own lines of `ops.pooled_contribution` and `ops.pooled_standing`.
+"""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import TYPE_CHECKING, Literal
+
+from integrator.contracts.errors import NotReady
+from integrator.steps.services import Services
+from integrator.storage import logs, partners, pooling
+from integrator.storage.partners import Partner
+from integrator.storage.pooling import Standing
+from models import registry
+from models.base import Context, FittedModel, Trained
+from models.gate import Verdict
+from models.pooling.base import POOLED, Limits, Member, PooledTraining, PooledUseCase
+from models.pooling.sharing import consented, nameless, verdict
+
+if TYPE_CHECKING:
+    import polars as pl
+
+log = logging.getLogger(__name__)
+
+Outcome = Literal["not_pooled", "kept", "too_few_partners", "trained"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PooledReport:
+    """What the pooled step came to for one use case.
+
+    `version` is the one that serves from now on or was just refused; `retired` says that the champion was taken down because
+    a partner it had learned from took its consent back; `failures` are partners whose rows could not be used or judged.
+    """
+
+    outcome: Outcome
+    version: str | None = None
+    trained: Trained | None = None
+    verdict: Verdict | None = None
+    retired: bool = False
+    failures: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def promoted(self) -> bool:
+        """Whether a new pooled champion stands."""
+        return self.verdict is not None and self.verdict.promote
+
+
+def train_pooled(services: Services, use_case: str, *, run_id: str, only_missing: bool = False) -> PooledReport:
+    """Train the pooled model of a use case from all consenting partners and let its gate decide.
+
+    A champion that learned from a partner who has since withdrawn is taken down first, whatever comes of the training;
+    with `only_missing` any other champion is kept. One partner's broken rows leave that partner out, never the others.
+    """
+    code = registry.pooled(use_case)
+    if code is None:
+        return PooledReport(outcome="not_pooled")
+    limits = Limits(
+        least_partners=services.settings.pooling_least_partners,
+        largest_share=services.settings.pooling_largest_share,
+    )
+    consenting = _consenting(services)
+    retired = _retire_if_withdrawn(services, use_case, set(consenting), run_id)
+    champion = services.tracking.champion_version(use_case, POOLED)
+    if only_missing and champion is not None:
+        return PooledReport(outcome="kept", version=champion, retired=retired)
+    if len(consenting) < limits.least_partners:
+        return PooledReport(outcome="too_few_partners", retired=retired)
+    members, failures = _members(services, code, use_case, consenting, run_id)
+    try:
+        training = code.train(list(members.values()), limits)
+    except NotReady as error:
+        log.info("%s.%s is not trained: %s", use_case, POOLED, error)
+        return PooledReport(outcome="too_few_partners", retired=retired, failures=failures)
+    version, decided = _register(services, use_case, training, members, champion)
+    return PooledReport(
+        outcome="trained", version=version, trained=training.trained, verdict=decided, retired=retired,
+        failures=failures,
+    )  # fmt: skip
+
+
+def judge_pooled(services: Services, partner: str, use_case: str) -> Standing | None:
+    """Judge the pooled champion on one partner's own rows and remember it; None where the partner is none of its concern.
+
+    That is: no consent, a model of its own, or no pooled champion. Where judging breaks, the partner keeps its rule and the
+    standing says so; the error goes on to the caller.
+    """
+    code = registry.pooled(use_case)
+    version = None if code is None else services.tracking.champion_version(use_case, POOLED)
+    with services.database.partner(partner) as connection:
+        entry = partners.get(connection, partner)
+    if (
+        code is None
+        or version is None
+        or not entry.pooling
+        or services.tracking.champion_version(use_case, partner) is not None
+    ):
+        _forget(services, partner, use_case)
+        return None
+    try:
+        found = _judged(services, code, entry, use_case, version)
+    except Exception:
+        broken = Standing(model_version=version, reason="failed", observations=0, metric="")
+        _remember(services, partner, use_case, broken)
+        raise
+    _remember(services, partner, use_case, found)
+    return found
+
+
+def _judged(services: Services, code: PooledUseCase, entry: Partner, use_case: str, version: str) -> Standing:
+    from integrator.storage.frames import read_features
+
+    frame = read_features(services.database, registry.spec(use_case).training_relation, entry.partner)
+    model: FittedModel = services.tracking.load(use_case, POOLED, version).model
+    found = code.judge(model, frame, context_of(entry, _newest(frame, services.clock())))
+    return Standing(
+        model_version=version, reason=found.reason, observations=found.observations, metric=found.metric,
+        pooled_value=found.pooled, rule_value=found.rule,
+    )  # fmt: skip
+
+
+def context_of(entry: Partner, as_of: datetime) -> Context:
+    """The context of a partner's rows at a moment."""
+    return Context(
+        partner=entry.partner, timezone=entry.timezone, currency=entry.currency, region=entry.region, as_of=as_of
+    )
+
+
+def _consenting(services: Services) -> dict[str, Partner]:
+    with services.database.service() as connection:
+        return {entry.partner: entry for entry in partners.list_all(connection) if entry.pooling}
+
+
+def _retire_if_withdrawn(services: Services, use_case: str, consenting: set[str], run_id: str) -> bool:
+    version = services.tracking.champion_version(use_case, POOLED)
+    if version is None:
+        return False
+    with services.database.batch() as connection:
+        gone = pooling.contributors(connection, use_case, version) - consenting
+    if not gone:
+        return False
+    services.tracking.retire(use_case, POOLED, "A partner that it had learned from took its consent back.")
+    for partner in sorted(gone):
+        _event(services, partner, "pooled.retired", {"use_case": use_case, "version": version, "run_id": run_id})
+    return True
+
+
+def _members(
+    services: Services, code: PooledUseCase, use_case: str, consenting: Mapping[str, Partner], run_id: str
+) -> tuple[dict[str, Member], dict[str, str]]:
+    """What each consenting partner brings, and the reasons of those whose rows broke."""
+    from integrator.storage.frames import read_features
+
+    found: dict[str, Member] = {}
+    failures: dict[str, str] = {}
+    for partner, entry in consenting.items():
+        try:
+            frame = consented(read_features(services.database, registry.spec(use_case).training_relation, partner))
+            as_of = _newest(frame, services.clock())
+            member = code.member(frame, nameless(context_of(entry, as_of), as_of))
+        except Exception as error:  # whatever one partner's rows raise, the others' model must not miss
+            log.exception("rows of %s could not be pooled for %s", partner, use_case)
+            failures[partner] = type(error).__name__
+            facts = {"use_case": use_case, "run_id": run_id, "reason": type(error).__name__}
+            _event(services, partner, "pooled.left_out", facts)
+            continue
+        if member is not None:
+            found[partner] = member
+    return found, failures
+
+
+def _register(
+    services: Services,
+    use_case: str,
+    training: PooledTraining,
+    members: Mapping[str, Member],
+    champion_version: str | None,
+) -> tuple[str, Verdict]:
+    """A new version, with the gate's word and a last look at consent; each member's line says that it was in it."""
+    champion = services.tracking.load(use_case, POOLED, champion_version) if champion_version is not None else None
+    decided = verdict(training, champion.backtest if champion else None)
+    if set(members) - set(_consenting(services)):
+        reason = "Consent was withdrawn while it was trained."
+        decided = replace(decided, promote=False, reasons=(reason, *decided.reasons))
+    now = services.clock()
+    held = replace(decided, promote=False)
+    version = services.tracking.log(use_case, POOLED, training.trained, verdict=held, now=now)
+    # Contributions before the alias: a champion whose members are not known could not be taken down again.
+    for partner, member in members.items():
+        with services.database.partner(partner) as connection:
+            pooling.remember_contribution(connection, partner, use_case, version, member.rows, now)
+            logs.event(
+                connection, partner, "pooled.contributed", now,
+                {"use_case": use_case, "version": version, "rows": member.rows, "promoted": decided.promote},
+            )  # fmt: skip
+    if decided.promote:
+        services.tracking.promote(use_case, POOLED, version, verdict=decided)
+    return version, decided
+
+
+def _remember(services: Services, partner: str, use_case: str, found: Standing) -> None:
+    with services.database.partner(partner) as connection:
+        pooling.remember_standing(connection, partner, use_case, found, services.clock())
+
+
+def _forget(services: Services, partner: str, use_case: str) -> None:
+    with services.database.partner(partner) as connection:
+        pooling.forget_standing(connection, partner, use_case)
+
+
+def _event(services: Services, partner: str, kind: str, facts: Mapping[str, object]) -> None:
+    with services.database.partner(partner) as connection:
+        logs.event(connection, partner, kind, services.clock(), facts)
+
+
+def _newest(frame: "pl.DataFrame", clock_now: datetime) -> datetime:
+    newest = frame["as_of"].max() if frame.height and "as_of" in frame.columns else None
+    return newest if isinstance(newest, datetime) else clock_now
