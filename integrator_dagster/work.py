@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from integrator.steps.deliver import DeliveryReport
     from integrator.steps.files import FilesReport
     from integrator.steps.ingest import IngestReport
+    from integrator.steps.pooling import PooledReport
     from integrator.steps.publish import PublishReport
     from integrator.steps.quality import Finding
     from integrator.steps.score import ScoreReport
@@ -96,6 +97,20 @@ def _train(
     return train(services, partner, use_case, config, run_id=run_id, only_missing=only_missing)
 
 
+def _pool(services: "Services", use_case: str, run_id: str, only_missing: bool) -> "PooledReport":
+    from integrator.steps.pooling import pool
+
+    return pool(services, use_case, run_id=run_id, only_missing=only_missing)
+
+
+def _run_page(services: "Services", partner: str, use_case: str, version: str) -> str:
+    from integrator.embedded.endpoints import Endpoints
+
+    page = services.tracking.page(use_case, partner, version)
+    server = Endpoints(services.settings.root).read().get("mlflow")
+    return f"{server['url']}/{page}" if server else page
+
+
 def _score(services: "Services", partner: str, use_case: str, run_id: str) -> "ScoreReport":
     from integrator.steps.score import score
 
@@ -147,6 +162,8 @@ class Work:
     build: "Callable[[Services, str, Say], BuildReport]" = _build
     quality: "Callable[[Services, list[str], str, str], list[Finding]]" = _quality
     train: "Callable[[Services, str, str, TrainConfig, str, bool], TrainReport]" = _train
+    pool: "Callable[[Services, str, str, bool], PooledReport]" = _pool
+    run_page: "Callable[[Services, str, str, str], str]" = _run_page
     score: "Callable[[Services, str, str, str], ScoreReport]" = _score
     was_scored: "Callable[[Services, str, str], bool]" = _was_scored
     publish: "Callable[[Services, str, str, str], PublishReport]" = _publish

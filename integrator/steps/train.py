@@ -4,32 +4,39 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING
 
+from integrator.contracts.errors import Defect, NotFound
 from integrator.contracts.readiness import Readiness
 from integrator.steps.services import Services
 from integrator.storage import logs, partners, quality
 from models.base import Context, TrainConfig, Trained
+from models.card import model_card
 from models.gate import Verdict, gate
 from models.registry import use_case as code_of
+from models.versions import LoadedModel, registered_name
 
 if TYPE_CHECKING:
     import polars as pl
 
 log = logging.getLogger(__name__)
+RUN_TAG = "dagster_run_id"
+"""On a version and its run in MLflow: which run of ours trained it."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainReport:
     """What training came to.
 
-    `kept` is the champion's version when there was no need to train, else None. `trained`, `version` and `verdict`
+    `kept` is the champion's version when there was no need to train, else None. `trained`, `version`, `card` and `verdict`
     are None when nothing was trained: the champion was kept, or `readiness` says what is still missing.
     """
 
     readiness: Readiness | None = None
     trained: Trained | None = None
     version: str | None = None
+    card: str | None = None
     verdict: Verdict | None = None
     kept: str | None = None
     rows: int = 0
@@ -39,18 +46,27 @@ class TrainReport:
         """Whether the alias `champion` moved."""
         return self.verdict is not None and self.verdict.promote
 
+    @property
+    def outcome(self) -> str:
+        """What training came to, in a few words."""
+        if self.kept is not None:
+            return f"champion {self.kept} kept, nothing trained"
+        if self.verdict is None:
+            return f"not ready: {self.readiness}"
+        return f"version {self.version} {'promoted' if self.promoted else 'not promoted'}"
+
 
 def train(
     services: Services, partner: str, use_case: str, config: TrainConfig, *, run_id: str, only_missing: bool = False
 ) -> TrainReport:
     """Train one partner's model of a use case and let the gate decide; too little data is a report, not an error.
 
-    With `only_missing` a partner that has a champion keeps it untouched. `config.promote` off registers the
+    With `only_missing` a partner that has a champion that can be read keeps it untouched. `config.promote` off registers the
     version, with its figures, and leaves the champion where it is.
     """
-    champion_version = services.tracking.champion_version(use_case, partner)
-    if only_missing and champion_version is not None:
-        return TrainReport(kept=champion_version)
+    champion = _champion(services, partner, use_case, run_id)
+    if only_missing and champion is not None:
+        return TrainReport(kept=champion.version)
 
     code = code_of(use_case)
     from integrator.storage.frames import read_features
@@ -63,18 +79,46 @@ def train(
         return TrainReport(readiness=readiness, rows=frame.height)
 
     trained = code.train(frame, config, context)
-    champion = services.tracking.champion(use_case, partner) if champion_version is not None else None
     verdict = gate(trained.backtest, champion.backtest if champion else None)
     if not config.promote:
         verdict = replace(
             verdict, promote=False, reasons=("Promotion was switched off for this run.", *verdict.reasons)
         )
     now = services.clock()
-    version = services.tracking.log(use_case, partner, trained, verdict=verdict, now=now)
+    card = partial(_card, use_case, trained, verdict, context, now, frame.height)
+    version = services.tracking.log(
+        use_case, partner, trained, verdict=verdict, now=now, card=card, tags={RUN_TAG: run_id}
+    )
     _remember(services, partner, use_case, trained, version, verdict, now, run_id)
     reached = readiness if verdict.promote or champion is not None else _rule_stays(readiness)
     _remember_readiness(services, partner, reached)
-    return TrainReport(readiness=reached, trained=trained, version=version, verdict=verdict, rows=frame.height)
+    return TrainReport(
+        readiness=reached, trained=trained, version=version, card=card(version), verdict=verdict, rows=frame.height
+    )
+
+
+def _champion(services: Services, partner: str, use_case: str, run_id: str) -> LoadedModel | None:
+    """The champion, if it can still be read: one that cannot serves nobody, and must not keep others from serving."""
+    version = services.tracking.champion_version(use_case, partner)
+    if version is None:
+        return None
+    try:
+        return services.tracking.load(use_case, partner, version)
+    except (Defect, NotFound, OSError) as error:
+        log.warning("champion %s of %s.%s cannot be read: %s", version, use_case, partner, error)
+        with services.database.partner(partner) as connection:
+            logs.event(
+                connection, partner, "model.unreadable", services.clock(),
+                {"use_case": use_case, "version": version, "reason": str(error), "run_id": run_id},
+            )  # fmt: skip
+        return None
+
+
+def _card(
+    use_case: str, trained: Trained, verdict: Verdict, context: Context, now: datetime, rows: int, version: str
+) -> str:
+    title = f"{registered_name(use_case, context.partner)}, version {version}"
+    return model_card(use_case, trained, verdict, context, title=title, now=now, rows=rows)
 
 
 def _context(services: Services, partner: str, frame: "pl.DataFrame") -> Context:

@@ -1,13 +1,10 @@
 """Train: one asset `model/{use_case}` per use case, with its gate as a check, from the registry of use cases."""
 
 import base64
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from dagster import (
-    AssetCheckResult,
-    AssetCheckSeverity,
-    AssetCheckSpec,
     AssetExecutionContext,
     AssetKey,
     AssetsDefinition,
@@ -17,21 +14,25 @@ from dagster import (
 )
 from pydantic import Field
 
+from integrator_dagster.checks.gate import gate_result, gate_spec
 from integrator_dagster.outcomes import NOTHING, Metadata, each_partner
 from integrator_dagster.partitions import ONE_RUN, PARTNERS
 from integrator_dagster.resources.integrator import Integrator
 from integrator_dagster.work import Work
 from models.base import TrainConfig, UseCaseSpec
+from models.card import figures
+from models.markdown import bullets, table
 from models.registry import USE_CASES
 
 if TYPE_CHECKING:
     from integrator.steps.runs import Progress
+    from integrator.steps.services import Services
     from integrator.steps.train import TrainReport
+    from models.base import Choice
 
 GROUP = "train"
-GATE = "gate"
 SAMPLE_ROWS = 5
-WIDEST_CELL = 40
+CHOICE_ROWS = 50
 
 
 class Training(Config):
@@ -85,51 +86,46 @@ def _model(work: Work, spec: UseCaseSpec) -> AssetsDefinition:
         partitions_def=PARTNERS,
         backfill_policy=ONE_RUN,
         dagster_type=NOTHING,
-        check_specs=[
-            AssetCheckSpec(GATE, asset=key, description="Whether this run's challengers passed the promotion gate.")
-        ],
+        check_specs=[gate_spec(key)],
     )
     def model(context: AssetExecutionContext, config: Training, integrator: Integrator) -> Iterator[Any]:
         services = integrator.services
         reports: dict[str, TrainReport] = {}
+        failures: dict[str, str] = {}
 
         def train(partner: str, use_case: str, progress: "Progress") -> Metadata:
-            report = work.train(services, partner, use_case, config.config(), context.run.run_id, not config.force)
+            try:
+                report = work.train(services, partner, use_case, config.config(), context.run.run_id, not config.force)
+            except Exception as error:
+                failures[partner] = f"{type(error).__name__}: {error}"
+                raise
             reports[partner] = report
-            progress.rows, progress.note = report.rows, outcome(report)
-            return facts(report)
+            progress.rows, progress.note = report.rows, report.outcome
+            return {**facts(report), **_tracked(work, services, partner, use_case, report)}
 
         ended = list(each_partner(context, services, step=GROUP, key=key, body=train, use_cases=(spec.name,)))
-        yield _gate_result(key, reports)
+        yield gate_result(key, reports, failures)
         yield from ended
 
     return model
 
 
-def outcome(report: "TrainReport") -> str:
-    """What training came to, in a few words."""
-    if report.kept is not None:
-        return f"champion {report.kept} kept, nothing trained"
-    if report.verdict is None:
-        return f"not ready: {report.readiness}"
-    return f"version {report.version} {'promoted' if report.promoted else 'not promoted'}"
-
-
 def facts(report: "TrainReport") -> Metadata:
-    """What a data scientist looks for on the page: verdict, figures, the backtest's picture, sample rows."""
-    found: Metadata = {"outcome": outcome(report), "promoted": report.promoted}
+    """What a data scientist looks for on the page: verdict, figures, the backtest's picture, sample rows, the card."""
+    found: Metadata = {"outcome": report.outcome, "promoted": report.promoted}
     if report.readiness is not None:
-        found["readiness"] = MetadataValue.md("\n".join(f"- {line}" for line in report.readiness.requirements))
+        found["readiness"] = MetadataValue.md(bullets(report.readiness.requirements))
     if report.trained is None or report.verdict is None:
         return found
     backtest = report.trained.backtest
     found |= {
         "version": report.version,
-        "gate": MetadataValue.md("\n".join(f"- {reason}" for reason in report.verdict.reasons)),
+        "gate": MetadataValue.md(bullets(report.verdict.reasons)),
         "chosen": backtest.chosen,
         "observations": backtest.observations,
-        "candidates": MetadataValue.md(_table([_figures(score) for score in backtest.scores])),
-        "sample": MetadataValue.md(_table([dict(row) for row in report.trained.sample[:SAMPLE_ROWS]])),
+        "candidates": MetadataValue.md(table(figures(score) for score in backtest.scores)),
+        "choices": MetadataValue.md(table(choice_rows(report.trained.choices), most=CHOICE_ROWS)),
+        "sample": MetadataValue.md(table(report.trained.sample[:SAMPLE_ROWS])),
         "data_hash": report.trained.data_hash,
         "params": MetadataValue.json({name: str(value) for name, value in report.trained.params.items()}),
     }
@@ -137,46 +133,35 @@ def facts(report: "TrainReport") -> Metadata:
     found[backtest.gate_metric] = float(chosen.metrics[backtest.gate_metric])
     if chosen.coverage is not None:
         found["coverage"] = float(chosen.coverage)
+    if report.card is not None:
+        found["model_card"] = MetadataValue.md(report.card)
     if report.trained.dropped:
-        found["left_out"] = MetadataValue.md(
-            "\n".join(f"- {name}: {why}" for name, why in report.trained.dropped.items())
-        )
+        left_out = (f"{name}: {why}" for name, why in report.trained.dropped.items())
+        found["left_out"] = MetadataValue.md(bullets(left_out))
     if backtest.plot_png:
         picture = base64.b64encode(backtest.plot_png).decode()
         found["backtest"] = MetadataValue.md(f"![backtest](data:image/png;base64,{picture})")
     return found
 
 
-def _figures(score: Any) -> dict[str, Any]:
-    coverage = {} if score.coverage is None else {"coverage": score.coverage}
-    return {"candidate": f"{score.candidate} (rule)" if score.is_rule else score.candidate, **score.metrics, **coverage}
+def choice_rows(choices: "Sequence[Choice]") -> list[dict[str, Any]]:
+    """What was chosen per subject, as lines of a table: first those where the choice cost or won most."""
+
+    def spread(choice: "Choice") -> float:
+        known = [score for score in choice.scores.values() if score == score]
+        return max(known) - min(known) if known else 0.0
+
+    ordered = sorted(choices, key=lambda choice: (-spread(choice), choice.subject))
+    return [
+        {"subject": choice.subject, "family": choice.family, **choice.scores, "observations": choice.observations,
+         "why": choice.why}
+        for choice in ordered
+    ]  # fmt: skip
 
 
-def _table(rows: list[dict[str, Any]]) -> str:
-    """Rows as a markdown table; cells are cut, for a page and not for a computation."""
-    columns = list(dict.fromkeys(name for row in rows for name in row))
-    if not columns:
-        return "no rows"
-    lines = [f"| {' | '.join(columns)} |", f"|{' --- |' * len(columns)}"]
-    lines += [f"| {' | '.join(_cell(row.get(name)) for name in columns)} |" for row in rows]
-    return "\n".join(lines)
-
-
-def _cell(value: Any) -> str:
-    text = f"{value:.4g}" if isinstance(value, float) else "" if value is None else str(value)
-    text = " ".join(text.replace("|", "/").split())
-    return text if len(text) <= WIDEST_CELL else f"{text[: WIDEST_CELL - 1]}…"
-
-
-def _gate_result(key: AssetKey, reports: "dict[str, TrainReport]") -> AssetCheckResult:
-    judged = {partner: report for partner, report in reports.items() if report.verdict is not None}
-    refused = sorted(partner for partner, report in judged.items() if not report.promoted)
-    lines = [f"- {partner}: {outcome(report)}" for partner, report in reports.items()]
-    return AssetCheckResult(
-        asset_key=key,
-        check_name=GATE,
-        passed=not refused,
-        severity=AssetCheckSeverity.WARN,
-        description=f"not promoted: {', '.join(refused)}" if refused else f"{len(judged)} challengers, all promoted",
-        metadata={"challengers": len(judged), "verdicts": MetadataValue.md("\n".join(lines) or "nobody was trained")},
-    )
+def _tracked(work: Work, services: "Services", partner: str, use_case: str, report: "TrainReport") -> Metadata:
+    """The way from this page to MLflow's: an address while `integrator up` serves it, else its place there."""
+    if report.version is None:
+        return {}
+    page = work.run_page(services, partner, use_case, report.version)
+    return {"mlflow": MetadataValue.url(page) if "://" in page else MetadataValue.text(page)}

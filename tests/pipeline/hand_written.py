@@ -17,7 +17,7 @@ from integrator.storage.quality_results import Result
 from integrator_dagster.dbt.build import BuildReport, NodeResult
 from integrator_dagster.dbt.manifest import manifest_of
 from integrator_dagster.work import Work
-from models.base import Backtest, Score, TrainConfig, Trained
+from models.base import Backtest, Choice, Score, TrainConfig, Trained
 from models.gate import Verdict
 
 Call = tuple[str, ...]
@@ -55,6 +55,7 @@ class Recorder:
                 "build": self._build,
                 "quality": self._quality,
                 "train": self._train,
+                "run_page": lambda services, partner, use_case, version: f"http://mlflow.test/#/runs/{version}",
                 "score": self._score,
                 "was_scored": lambda services, partner, use_case: True,
                 "publish": self._publish,
@@ -104,6 +105,7 @@ class Recorder:
             readiness=readiness,
             trained=trained(),
             version="4",
+            card=f"# Model card: {use_case}.{partner}, version 4",
             rows=130,
             verdict=Verdict(
                 promote=promote, reasons=("It beats the naive rule.",) if promote else ("It does not beat it.",)
@@ -137,4 +139,8 @@ def trained() -> Trained:
     return Trained(
         model=None, backtest=backtest, params={"trees": 9}, dropped={"colour": "one value"}, data_hash="ab12",  # type: ignore[arg-type]
         sample=[{"weekday": 6, "note": "a|b"}],
+        choices=[
+            Choice(subject=f"unit-{n:02d}", family="forest", scores={"mean": 0.4, "forest": 0.4 - n / 1000}, why="best")
+            for n in range(70)
+        ],
     )  # fmt: skip

@@ -31,6 +31,23 @@ def test_a_trained_model_shows_verdict_figures_picture_and_sample(run: Run, inst
     assert "130 of 120 conversions" in shown["readiness"]
 
 
+def test_a_trained_model_shows_its_card_its_choices_and_the_way_to_mlflow(run: Run, instance: DagsterInstance) -> None:
+    assert run("nightly_insights", work=Recorder().work()).success
+    shown = metadata(instance, "alpha", "model", "pricing")
+    assert shown["model_card"] == "# Model card: pricing.alpha, version 4"
+    assert shown["mlflow"] == "http://mlflow.test/#/runs/4"
+    lines = shown["choices"].splitlines()
+    assert lines[0] == "| subject | family | mean | forest | observations | why |"
+    assert lines[2] == "| unit-69 | forest | 0.4 | 0.331 | 0 | best |", "where the choice won most comes first"
+    assert lines[-1] == "50 of 70 rows."
+
+
+def test_without_a_served_page_the_place_in_mlflow_stands_as_text(run: Run, instance: DagsterInstance) -> None:
+    place = "#/experiments/1/runs/ab"
+    run("nightly_insights", work=Recorder().work(run_page=lambda services, partner, use_case, version: place))
+    assert metadata(instance, "alpha", "model", "pricing")["mlflow"] == place
+
+
 def test_rows_are_counted_everywhere(run: Run, instance: DagsterInstance) -> None:
     run("nightly_insights", work=Recorder().work())
     assert metadata(instance, "beta", "raw", "pretix", "sales")["accepted"] == 3
@@ -47,9 +64,24 @@ def test_the_gate_is_a_check_that_warns_and_stops_nobody(run: Run, instance: Dag
     assert result.success
     gates = {e.asset_key.to_user_string(): e for e in result.get_asset_check_evaluations() if e.check_name == "gate"}
     assert not gates["model/pricing"].passed and gates["model/pricing"].severity.value == "WARN"
-    assert "beta" in (gates["model/pricing"].description or "")
-    assert gates["model/attendance"].passed
+    assert gates["model/pricing"].description == "not promoted: beta"
+    said = {name: value.value for name, value in gates["model/pricing"].metadata.items()}
+    assert (said["challengers"], said["refused"]) == (3, 1)
+    assert "| beta | 4 | forest | It does not beat it. |" in said["refusals"]
+    assert "- alpha: version 4 promoted" in said["verdicts"]
+    assert gates["model/attendance"].passed and gates["model/attendance"].metadata["refusals"].value == "none"
     assert "does not beat" in metadata(instance, "beta", "model", "pricing")["gate"]
+
+
+def test_a_training_that_broke_is_named_beside_the_verdicts(run: Run) -> None:
+    broken = {("train", "beta", "pricing"): ValueError("a column is gone")}
+    result = run("nightly_insights", work=Recorder(broken=broken).work())
+    (gate,) = [
+        e for e in result.get_asset_check_evaluations()
+        if e.check_name == "gate" and e.asset_key.to_user_string() == "model/pricing"
+    ]  # fmt: skip
+    assert gate.passed and "- beta: failed: ValueError: a column is gone" in gate.metadata["verdicts"].value
+    assert gate.description == "2 challengers, all promoted"
 
 
 def test_the_night_keeps_champions_and_a_retraining_does_not(run: Run, instance: DagsterInstance) -> None:
