@@ -15,7 +15,7 @@ from integrator_realtime.metrics import Metrics
 from integrator_realtime.middleware import Observed
 from integrator_realtime.push_landing import PushLanding
 from integrator_realtime.request_log import RequestLog
-from integrator_realtime.routes import about, connections, insights, oauth, quality, quarantine, records
+from integrator_realtime.routes import about, connections, feedback, insights, oauth, quality, quarantine, records
 
 
 def create_app(
@@ -57,6 +57,7 @@ def create_app(
     problems.install(app)
     app.include_router(insights.router(gateway, metrics))
     app.include_router(records.router(gateway, metrics, intake, landing))
+    app.include_router(feedback.router(gateway, metrics, intake))
     app.include_router(quarantine.router(gateway, intake))
     app.include_router(oauth.router(gateway))
     app.include_router(about.router(gateway, metrics))

@@ -15,7 +15,7 @@ from integrator.contracts.errors import RateLimited
 from integrator.security.tokens import Access
 from integrator.settings import Settings
 
-INGEST = ("events:write", "contacts:write", "sales:write", "quarantine:write")
+INGEST = ("events:write", "contacts:write", "sales:write", "quarantine:write", "feedback:write")
 MICROS = 1_000_000
 _HELD = 50_000
 # KEYS: one per quota, then names of the deny-list, the last of them its birth. ARGV: 1 to charge or 0 to look, then per

@@ -11,6 +11,8 @@ HELP = {
     "integrator_insights_served_total": "Insights handed out, by use case and where they came from.",
     "integrator_records_pushed_total": "Pushed records, by kind and what became of them.",
     "integrator_pushes_total": "Pushes answered with 200, by kind of record and whether it was the answer of before.",
+    "integrator_feedback_total": "Items of feedback, by what became of them.",
+    "integrator_feedback_bodies_total": "Bodies of feedback answered with 200, by whether it was the answer of before.",
     "integrator_rate_limited_total": "Requests refused with 429, by budget.",
     "integrator_login_failures_total": "Requests to the OAuth endpoints whose client could not be authenticated.",
     "integrator_request_log_dropped_total": "Request log entries lost because the database was away for too long.",

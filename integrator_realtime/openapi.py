@@ -10,7 +10,7 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from integrator.contracts import insight, records
+from integrator.contracts import feedback, insight, records
 from integrator.security.scopes import SCOPES
 from integrator_realtime.openapi_schemas import SCHEMAS, Schema, ref
 from integrator_realtime.problems import MEDIA_TYPE, TITLES
@@ -30,6 +30,7 @@ ANSWERS: dict[tuple[str, str], Schema] = {
     ("get", "/v1/insights"): ref("InsightPage"),
     ("get", "/v1/insights/{use_case}/{subject_id}"): {"anyOf": [ref("Insight"), ref("InsightHistory")]},
     ("post", "/v1/events"): ref("Pushed"), ("post", "/v1/contacts"): ref("Pushed"), ("post", "/v1/sales"): ref("Pushed"),
+    ("post", "/v1/feedback"): ref("FeedbackTaken"),
     ("get", "/v1/quarantine"): ref("QuarantinePage"), ("get", "/v1/quarantine/{quarantine_id}"): ref("Quarantined"),
     ("get", "/v1/readiness"): ref("Readiness"), ("get", "/v1/quality"): ref("Quality"),
     ("get", "/v1/connections"): ref("Connections"), ("get", "/v1/connections/{connection_id}"): ref("Connection"),
@@ -192,9 +193,13 @@ def _problem() -> Schema:
 
 
 def _contracts() -> Schema:
-    """Records and the insight, from their own JSON Schemas."""
+    """Records, feedback and the insight, from their own JSON Schemas."""
     found: Schema = {}
-    for schema in (insight.json_schema(), *(records.json_schema(kind) for kind in records.KINDS)):
+    for schema in (
+        insight.json_schema(),
+        feedback.json_schema(),
+        *(records.json_schema(kind) for kind in records.KINDS),
+    ):
         found |= schema["$defs"]
     shapes: Schema = json.loads(json.dumps(found).replace('"#/$defs/', '"#/components/schemas/'))
     return shapes

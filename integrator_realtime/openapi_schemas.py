@@ -47,6 +47,11 @@ WAITING = {
     "quarantine_id": 17, "platform": "direct", "kind": "sale", "native_id": "s-3", "line": 3, "field": "currency",
     "reason": "'EURO' is no ISO 4217 code", "quarantined_at": MOMENT_EXAMPLE,
 }  # fmt: skip
+FED_BACK = {
+    "accepted": 1,
+    "unchanged": 0,
+    "errors": [{"index": 1, "field": "id", "value": "ins_unknown", "reason": "there is no insight of that id"}],
+}
 KEY = {"kty": "EC", "crv": "P-256", "kid": "sk_1f2e3d4c5b6a7988", "use": "sig", "alg": "ES256", "x": "…", "y": "…"}
 CONNECTED = {
     "connection_id": "pretix", "platform": "pretix", "status": "active", "status_reason": None,
@@ -76,6 +81,10 @@ SCHEMAS: dict[str, Schema] = {
     "Pushed": thing(
         PUSHED, accepted=COUNT, unchanged=COUNT, quarantined=COUNT,
         errors=many(thing(None, "line reason", line={"type": "integer"}, field=maybe(TEXT), value={}, reason=TEXT)),
+    ),
+    "FeedbackTaken": thing(
+        FED_BACK, accepted=COUNT, unchanged=COUNT,
+        errors=many(thing(None, index=COUNT, field=maybe(TEXT), value=maybe(TEXT), reason=TEXT)),
     ),
     "Quarantined": thing(
         WAITING, "quarantine_id platform kind reason quarantined_at", quarantine_id=COUNT, platform=TEXT, kind=TEXT,

@@ -39,6 +39,7 @@ def prediction(subject_id: str, value: float = 900.0, **changes: Any) -> Predict
 def put_scored(
     services: Services, partner: str, predictions: Sequence[Prediction], *, position: int, at: datetime,
     use_case: str = "attendance", run_id: str = "run-1", model: tuple[str, str] | None = None, failures: int = 0,
+    feature_rows: Sequence[dict[str, Any]] | None = None,
 ) -> None:  # fmt: skip
     """What the score step leaves behind."""
     name, version = model or (rule_name(use_case), RULE_VERSION)
@@ -46,9 +47,10 @@ def put_scored(
         partner=partner, use_case=use_case, run_id=run_id, scored_at=at, input_position=position, as_of=at,
         model_name=name, model_version=version, row_count=len(predictions) + failures, failure_count=failures,
     )  # fmt: skip
+    given = feature_rows or [{"event_id": entry.subject.id, "tickets_sold": n} for n, entry in enumerate(predictions)]
     rows = (
-        (ordinal, encode(entry), stored({"event_id": entry.subject.id, "tickets_sold": ordinal}))
-        for ordinal, entry in enumerate(predictions)
+        (ordinal, encode(entry), stored(row))
+        for ordinal, (entry, row) in enumerate(zip(predictions, given, strict=True))
     )
     with services.database.partner(partner) as connection:
         scored.replace(connection, scoring, rows)

@@ -41,7 +41,7 @@ def read_record(kind: str, raw: Mapping[str, Any] | bytes, *, strict: bool = Tru
         else:
             record = msgspec.convert(raw, type=model, strict=strict)
     except msgspec.ValidationError as error:
-        raise _shape(kind, str(error)) from error
+        raise refusal(model, str(error)) from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidInput(f"not JSON: {error}") from error
     except OverflowError as error:
@@ -116,7 +116,8 @@ def check(kind: str, records: Sequence[Record]) -> None:
         raise _unstorable(records)
 
 
-def _shape(kind: str, message: str) -> InvalidInput:
+def refusal(model: Any, message: str) -> InvalidInput:
+    """What msgspec says against a value of the struct `model`, with the field at fault and the values allowed."""
     match = _AT.match(message)
     reason, path = (match["reason"], match["path"] or "") if match else (message, "")
     field = path.lstrip(".").replace("[...]", "")
@@ -124,14 +125,14 @@ def _shape(kind: str, message: str) -> InvalidInput:
     if missing:
         field = f"{field}.{missing['name']}".lstrip(".")
     elif reason.startswith("Invalid enum value"):
-        reason = f"{reason}; allowed: {', '.join(_choices(kind, field))}"
+        reason = f"{reason}; allowed: {', '.join(_choices(model, field))}"
     return InvalidInput(reason, field=field or None)
 
 
 @lru_cache(maxsize=64)
-def _choices(kind: str, field: str) -> tuple[str, ...]:
+def _choices(model: Any, field: str) -> tuple[str, ...]:
     """The closed set of values of a field, by its dotted name."""
-    types: list[Any] = [KINDS[kind]]
+    types: list[Any] = [model]
     for name in field.split("."):
         hints = [get_type_hints(one).get(name) for one in types if hasattr(one, "__struct_fields__")]
         types = [part for hint in hints for part in (hint, *get_args(hint))]

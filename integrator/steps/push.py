@@ -72,16 +72,16 @@ def push(services: Services, what: Push) -> Pushed:
     body = content(what)
     call = call_of(services, what, body)
     if call is not None:
-        kept = _kept(services, call)
-        if kept is not None:
-            return kept
+        answered = kept(services, call)
+        if answered is not None:
+            return Pushed(answered, replayed=True)
     require_few(body, what.form, services.settings.push_most_records)
     try:
-        return pushed(_land(services, what, body, _keeping(services, call)))
+        return pushed(_land(services, what, body, keeping(services, call)))
     except AnsweredMeanwhile:
         assert call is not None
-        kept = _kept(services, call)
-        return kept or pushed(_land(services, what, body, None))  # kept for 12 h, so it is there
+        answered = kept(services, call)  # for 12 h, so it is there
+        return Pushed(answered, replayed=True) if answered else pushed(_land(services, what, body, None))
 
 
 def allowed_attributes(services: Services, partner: str, platform: str) -> tuple[str, ...]:
@@ -110,21 +110,23 @@ def call_of(services: Services, what: Push, body: bytes) -> Call | None:
     return Call(what.partner, what.client_id, f"push/{what.kind}", what.key, digest)
 
 
-def _kept(services: Services, call: Call) -> Pushed | None:
+def kept(services: Services, call: Call) -> bytes | None:
+    """What was answered under this key before; `KeyReused` when it was to other content."""
     with services.database.partner(call.partner) as connection:
         found: Answer | None = idempotency.find(connection, services.database.master, call, services.clock())
     if found is None:
         return None
     if found.digest != call.digest:
         raise KeyReused("this Idempotency-Key came before with other content; allowed: one key for one request")
-    return Pushed(found.body, replayed=True)
+    return found.body
 
 
-def _keeping(services: Services, call: Call | None) -> Callable[[Connection, LandingResult], None] | None:
+def keeping(services: Services, call: Call | None) -> Callable[[Connection, msgspec.Struct], None] | None:
+    """Keeps the answer in the transaction of what it acknowledges; raises `AnsweredMeanwhile` when another was first."""
     if call is None:
         return None
 
-    def keep(connection: Connection, result: LandingResult) -> None:
+    def keep(connection: Connection, result: msgspec.Struct) -> None:
         now = services.clock()
         idempotency.sweep(connection, call.partner, now)
         if not idempotency.keep(connection, services.database.master, call, 200, encoded(result), now):
@@ -147,7 +149,7 @@ def pushed(result: LandingResult) -> Pushed:
     return Pushed(encoded(result), result)
 
 
-def encoded(result: LandingResult) -> bytes:
+def encoded(result: msgspec.Struct) -> bytes:
     """An answer's body."""
     return msgspec.json.encode(result)
 

@@ -20,22 +20,21 @@ EXAMPLES: dict[str, Described] = {
         "sold_at": "2026-03-01T10:00:00Z", "quantity": 2, "unit_price": "25.00", "currency": "EUR", "status": "paid",
     },
 }  # fmt: skip
-_KEY = {
+KEY_HEADER = {
     "name": "Idempotency-Key", "in": "header", "required": False,
     "description": "The same key and content within 12 hours get the first answer again, with `Idempotent-Replayed`.",
     "schema": {"type": "string", "pattern": "^[!-~]{1,255}$"}, "example": "order-4711-1",
 }  # fmt: skip
+REPLAYED_HEADER: Described = {
+    "Idempotent-Replayed": {"description": "`true` when this is the answer of before.", "schema": {"const": "true"}}
+}
 _COUNT = {"type": "integer", "minimum": 0}
 _TEXT = {"type": ["string", "null"]}
 
 PUSHED: dict[int | str, Described] = {
     200: {
         "description": "Committed. What became of each record; also when all of them were quarantined.",
-        "headers": {
-            "Idempotent-Replayed": {
-                "description": "`true` when this is the answer of before.", "schema": {"const": "true"}
-            }
-        },
+        "headers": REPLAYED_HEADER,
     }
 }  # fmt: skip
 REPLAYED: dict[int | str, Described] = {
@@ -82,7 +81,7 @@ def pushing(kind: str) -> Described:
     record = {"$ref": f"#/components/schemas/{kind.capitalize()}"}
     lines = {"type": "string", "description": f"One {kind} a line, each a JSON object; empty lines are skipped."}
     return {
-        "parameters": [_KEY],
+        "parameters": [KEY_HEADER],
         "requestBody": {
             "required": True,
             "description": "Up to 10,000 records and 16 MiB, as sent and once inflated; plain, or with Content-Encoding gzip.",

@@ -35,7 +35,8 @@ LEFT = (ignored_auth, unsupported_method)
 # accounts a platform has, is beyond a schema.
 LEFT_AT = {
     "/v1/events": [negative_data_rejection], "/v1/contacts": [negative_data_rejection],
-    "/v1/sales": [negative_data_rejection], "/v1/quarantine/{quarantine_id}/replay": [negative_data_rejection], "/oauth/": [positive_data_acceptance],
+    "/v1/sales": [negative_data_rejection], "/v1/quarantine/{quarantine_id}/replay": [negative_data_rejection],
+    "/v1/feedback": [negative_data_rejection], "/oauth/": [positive_data_acceptance],
     "/v1/connections": [positive_data_acceptance],
 }  # fmt: skip
 KEY = "Idempotency-Key"

@@ -25,6 +25,7 @@ def small(**changed: float) -> Limits:
 def test_budgets_by_scope() -> None:
     assert {scope: budget_of(scope) for scope in SCOPES if budget_of(scope) != "read"} == {
         "events:write": "ingest", "contacts:write": "ingest", "sales:write": "ingest", "quarantine:write": "ingest",
+        "feedback:write": "ingest",
         "score:write": "score",
     }  # fmt: skip
 
