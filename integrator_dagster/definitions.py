@@ -11,6 +11,7 @@ from integrator.settings import Settings, load_settings
 from integrator_dagster.assets.files import file_assets
 from integrator_dagster.assets.harmonize import harmonize_assets
 from integrator_dagster.assets.ingest import ingest_assets
+from integrator_dagster.assets.pooled import pooled_assets
 from integrator_dagster.assets.publish import publish_assets
 from integrator_dagster.assets.score import score_assets
 from integrator_dagster.assets.train import train_assets
@@ -56,6 +57,7 @@ def _assembled(settings: Settings, work: Work, manifest: Manifest, integrator: I
             *file_assets(work),
             harmonize_assets(work, manifest),
             *train_assets(work),
+            *pooled_assets(work),
             *score_assets(work),
             *publish_assets(work),
         ],

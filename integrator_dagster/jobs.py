@@ -6,6 +6,7 @@ from dagster import AssetKey, AssetSelection, DagsterInstance, DagsterRunStatus,
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 from integrator.delivery.registry import CHANNELS
+from integrator_dagster.assets.pooled import pooled_key, pooled_op
 from integrator_dagster.assets.publish import TABLES, published_key
 from integrator_dagster.assets.score import insight_key
 from integrator_dagster.assets.train import model_key, op_name
@@ -40,8 +41,9 @@ class Jobs:
 
 
 def training_config(*, force: bool) -> dict[str, dict[str, dict[str, dict[str, bool]]]]:
-    """Run config by which every use case trains, or only those without a champion."""
-    return {"ops": {op_name(spec.name): {"config": {"force": force}} for spec in USE_CASES}}
+    """Run config by which every use case trains, pooled models too, or only those without a champion."""
+    ops = [name for spec in USE_CASES for name in (op_name(spec.name), pooled_op(spec.name))]
+    return {"ops": {name: {"config": {"force": force}} for name in ops}}
 
 
 def published_keys() -> list[AssetKey]:
@@ -63,7 +65,8 @@ def build_jobs() -> Jobs:
     """The night, the retraining, the rescoring after a promotion by hand, and the hourly look at freshness."""
     fresh = AssetSelection.checks_for_assets(published_key(TABLES))
     insights = AssetSelection.assets(*(insight_key(spec.name) for spec in USE_CASES), *published_keys())
-    models = AssetSelection.assets(*(model_key(spec.name) for spec in USE_CASES))
+    trained = [key(spec.name) for spec in USE_CASES for key in (model_key, pooled_key)]
+    models = AssetSelection.assets(*trained)
     return Jobs(
         night=define_asset_job(
             NIGHT,

@@ -5,49 +5,82 @@ named nowhere but in that partner's own lines of `ops.pooled_contribution` and `
 """
 
 import logging
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 from integrator.contracts.errors import NotReady
+from integrator.steps.readiness import note_reached
 from integrator.steps.services import Services
 from integrator.storage import logs, partners, pooling
 from integrator.storage.partners import Partner
 from integrator.storage.pooling import Standing
 from models import registry
 from models.base import Context, FittedModel, Trained
+from models.card import model_card
 from models.gate import Verdict
 from models.pooling.base import POOLED, Limits, Member, PooledTraining, PooledUseCase
 from models.pooling.sharing import consented, nameless, verdict
+from models.versions import registered_name
 
 if TYPE_CHECKING:
     import polars as pl
 
 log = logging.getLogger(__name__)
 
-Outcome = Literal["not_pooled", "kept", "too_few_partners", "trained"]
+Outcome = Literal["not_pooled", "kept", "too_few_partners", "trained", "failed"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class PooledReport:
-    """What the pooled step came to for one use case.
+    """What the pooled step came to for one use case. Counts of partners stay inside: nobody is named, nobody is counted.
 
     `version` is the one that serves from now on or was just refused; `retired` says that the champion was taken down because
-    a partner it had learned from took its consent back; `failures` are partners whose rows could not be used or judged.
+    a partner it had learned from took its consent back; `reason` is that of a training that broke, and `has_failures` that
+    the rows of some partner could not be used or judged: that partner's own event log says why.
     """
 
     outcome: Outcome
     version: str | None = None
     trained: Trained | None = None
+    card: str | None = None
     verdict: Verdict | None = None
     retired: bool = False
-    failures: Mapping[str, str] = field(default_factory=dict)
+    reason: str | None = None
+    has_failures: bool = False
 
     @property
     def promoted(self) -> bool:
         """Whether a new pooled champion stands."""
         return self.verdict is not None and self.verdict.promote
+
+
+def pool(services: Services, use_case: str, *, run_id: str, only_missing: bool = False) -> PooledReport:
+    """The whole rung for one use case: train it if that is due, judge it for every partner it may serve, note what each reached.
+
+    Whatever breaks in it is in the report: it is nobody's own model, and stops nobody's night.
+    """
+    try:
+        report = train_pooled(services, use_case, run_id=run_id, only_missing=only_missing)
+    except Exception as error:
+        log.exception("%s.%s could not be trained", use_case, POOLED)
+        # The type alone: a message may repeat a value of somebody's rows, and this one is read by everybody's operator.
+        report = PooledReport(outcome="failed", reason=type(error).__name__)
+    with services.database.service() as connection:
+        names = [entry.partner for entry in partners.list_all(connection)]
+    judge = _judge(services, use_case)
+    for partner in names:
+        try:
+            judge(partner)
+            note_reached(services, partner, use_case)
+        except Exception as error:  # one partner's rows stop nobody else
+            log.exception("%s.%s could not be judged for %s", use_case, POOLED, partner)
+            report = replace(report, has_failures=True)
+            facts = {"use_case": use_case, "run_id": run_id, "reason": type(error).__name__}
+            _event(services, partner, "pooled.not_judged", facts)
+    return report
 
 
 def train_pooled(services: Services, use_case: str, *, run_id: str, only_missing: bool = False) -> PooledReport:
@@ -70,52 +103,59 @@ def train_pooled(services: Services, use_case: str, *, run_id: str, only_missing
         return PooledReport(outcome="kept", version=champion, retired=retired)
     if len(consenting) < limits.least_partners:
         return PooledReport(outcome="too_few_partners", retired=retired)
-    members, failures = _members(services, code, use_case, consenting, run_id)
+    members, has_failures = _members(services, code, use_case, consenting, run_id)
     try:
         training = code.train(list(members.values()), limits)
     except NotReady as error:
         log.info("%s.%s is not trained: %s", use_case, POOLED, error)
-        return PooledReport(outcome="too_few_partners", retired=retired, failures=failures)
-    version, decided = _register(services, use_case, training, members, champion)
+        return PooledReport(outcome="too_few_partners", retired=retired, has_failures=has_failures)
+    version, card, decided = _register(services, use_case, training, members, champion)
     return PooledReport(
-        outcome="trained", version=version, trained=training.trained, verdict=decided, retired=retired,
-        failures=failures,
+        outcome="trained", version=version, trained=training.trained, card=card, verdict=decided, retired=retired,
+        has_failures=has_failures,
     )  # fmt: skip
 
 
-def judge_pooled(services: Services, partner: str, use_case: str) -> Standing | None:
-    """Judge the pooled champion on one partner's own rows and remember it; None where the partner is none of its concern.
+def _judge(services: Services, use_case: str) -> Callable[[str], Standing | None]:
+    """A function that judges the pooled champion, loaded once, on one partner's own rows and remembers its standing.
 
-    That is: no consent, a model of its own, or no pooled champion. Where judging breaks, the partner keeps its rule and the
-    standing says so; the error goes on to the caller.
+    None for a partner that is none of its concern: one without consent, with a model of its own, or where there is no
+    pooled champion. Where judging breaks the partner keeps its rule, its standing says so, and the error goes on.
     """
     code = registry.pooled(use_case)
     version = None if code is None else services.tracking.champion_version(use_case, POOLED)
-    with services.database.partner(partner) as connection:
-        entry = partners.get(connection, partner)
-    if (
-        code is None
-        or version is None
-        or not entry.pooling
-        or services.tracking.champion_version(use_case, partner) is not None
-    ):
-        _forget(services, partner, use_case)
-        return None
-    try:
-        found = _judged(services, code, entry, use_case, version)
-    except Exception:
-        broken = Standing(model_version=version, reason="failed", observations=0, metric="")
-        _remember(services, partner, use_case, broken)
-        raise
-    _remember(services, partner, use_case, found)
-    return found
+    loaded: list[FittedModel] = []
+
+    def judge(partner: str) -> Standing | None:
+        with services.database.partner(partner) as connection:
+            entry = partners.get(connection, partner)
+        receives = entry.pooling and services.tracking.champion_version(use_case, partner) is None
+        if code is None or version is None or not receives:
+            with services.database.partner(partner) as connection:
+                pooling.forget_standing(connection, partner, use_case)
+            return None
+        try:
+            if not loaded:
+                loaded.append(services.tracking.load(use_case, POOLED, version).model)
+            found = _judged(services, code, loaded[0], entry, use_case, version)
+        except Exception:
+            _remember(
+                services, partner, use_case,
+                Standing(model_version=version, reason="failed", observations=0, metric=""),
+            )  # fmt: skip
+            raise
+        _remember(services, partner, use_case, found)
+        return found
+
+    return judge
 
 
-def _judged(services: Services, code: PooledUseCase, entry: Partner, use_case: str, version: str) -> Standing:
+def _judged(
+    services: Services, code: PooledUseCase, model: FittedModel, entry: Partner, use_case: str, version: str
+) -> Standing:
     from integrator.storage.frames import read_features
 
     frame = read_features(services.database, registry.spec(use_case).training_relation, entry.partner)
-    model: FittedModel = services.tracking.load(use_case, POOLED, version).model
     found = code.judge(model, frame, context_of(entry, _newest(frame, services.clock())))
     return Standing(
         model_version=version, reason=found.reason, observations=found.observations, metric=found.metric,
@@ -151,12 +191,12 @@ def _retire_if_withdrawn(services: Services, use_case: str, consenting: set[str]
 
 def _members(
     services: Services, code: PooledUseCase, use_case: str, consenting: Mapping[str, Partner], run_id: str
-) -> tuple[dict[str, Member], dict[str, str]]:
-    """What each consenting partner brings, and the reasons of those whose rows broke."""
+) -> tuple[dict[str, Member], bool]:
+    """What each consenting partner brings, and whether anybody's rows broke."""
     from integrator.storage.frames import read_features
 
     found: dict[str, Member] = {}
-    failures: dict[str, str] = {}
+    has_failures = False
     for partner, entry in consenting.items():
         try:
             frame = consented(read_features(services.database, registry.spec(use_case).training_relation, partner))
@@ -164,13 +204,13 @@ def _members(
             member = code.member(frame, nameless(context_of(entry, as_of), as_of))
         except Exception as error:  # whatever one partner's rows raise, the others' model must not miss
             log.exception("rows of %s could not be pooled for %s", partner, use_case)
-            failures[partner] = type(error).__name__
+            has_failures = True
             facts = {"use_case": use_case, "run_id": run_id, "reason": type(error).__name__}
             _event(services, partner, "pooled.left_out", facts)
             continue
         if member is not None:
             found[partner] = member
-    return found, failures
+    return found, has_failures
 
 
 def _register(
@@ -179,8 +219,8 @@ def _register(
     training: PooledTraining,
     members: Mapping[str, Member],
     champion_version: str | None,
-) -> tuple[str, Verdict]:
-    """A new version, with the gate's word and a last look at consent; each member's line says that it was in it."""
+) -> tuple[str, str, Verdict]:
+    """A new version and its card, with the gate's word and a last look at consent; each member's line says that it was in it."""
     champion = services.tracking.load(use_case, POOLED, champion_version) if champion_version is not None else None
     decided = verdict(training, champion.backtest if champion else None)
     if set(members) - set(_consenting(services)):
@@ -188,7 +228,8 @@ def _register(
         decided = replace(decided, promote=False, reasons=(reason, *decided.reasons))
     now = services.clock()
     held = replace(decided, promote=False)
-    version = services.tracking.log(use_case, POOLED, training.trained, verdict=held, now=now)
+    card = partial(_card, use_case, training.trained, decided, now)
+    version = services.tracking.log(use_case, POOLED, training.trained, verdict=held, now=now, card=card)
     # Contributions before the alias: a champion whose members are not known could not be taken down again.
     for partner, member in members.items():
         with services.database.partner(partner) as connection:
@@ -199,17 +240,19 @@ def _register(
             )  # fmt: skip
     if decided.promote:
         services.tracking.promote(use_case, POOLED, version, verdict=decided)
-    return version, decided
+    return version, card(version), decided
+
+
+def _card(use_case: str, trained: Trained, decided: Verdict, now: datetime, version: str) -> str:
+    own = "each partner's own"
+    context = Context(partner=POOLED, timezone=own, currency=own, region=own, as_of=now)
+    title = f"{registered_name(use_case, POOLED)}, version {version}"
+    return model_card(use_case, trained, decided, context, title=title, now=now, rung=POOLED)
 
 
 def _remember(services: Services, partner: str, use_case: str, found: Standing) -> None:
     with services.database.partner(partner) as connection:
         pooling.remember_standing(connection, partner, use_case, found, services.clock())
-
-
-def _forget(services: Services, partner: str, use_case: str) -> None:
-    with services.database.partner(partner) as connection:
-        pooling.forget_standing(connection, partner, use_case)
 
 
 def _event(services: Services, partner: str, kind: str, facts: Mapping[str, object]) -> None:

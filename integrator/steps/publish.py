@@ -21,12 +21,13 @@ from integrator.delivery.registry import channels
 from integrator.steps.documents import Made, document, is_news, withdrawn
 from integrator.steps.predictions import decode, rule_name
 from integrator.steps.services import Services
-from integrator.steps.serving import registered, serving
+from integrator.steps.serving import serving
 from integrator.storage import insights, logs, prediction_log, scored
 from integrator.storage.insights import Standing
 from integrator.storage.scored import Scoring
 from models import registry
 from models.pooling.base import POOLED
+from models.versions import registered_name
 
 log = logging.getLogger(__name__)
 
@@ -188,8 +189,8 @@ class _ModelOrder:
         name, version = model
         rungs = [
             rule_name(self._use_case),
-            registered(self._use_case, POOLED),
-            registered(self._use_case, self._partner),
+            registered_name(self._use_case, POOLED),
+            registered_name(self._use_case, self._partner),
         ]
         return rungs.index(name) if name in rungs else -1, int(version) if version.isdecimal() else -1
 

@@ -53,6 +53,8 @@ def note_reached(services: Services, partner: str, use_case: str) -> None:
         known = [report for report in quality.readiness_of(connection, partner) if report.use_case == use_case]
     for report in known:
         found = reached(services, partner, report)
+        if found == report:
+            continue
         with services.database.partner(partner) as connection:
             quality.remember_readiness(connection, partner, found, services.clock())
 

@@ -8,6 +8,7 @@ from integrator.storage import partners, pooling
 from models import registry
 from models.base import FittedModel
 from models.pooling.base import POOLED
+from models.versions import registered_name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,12 +33,12 @@ def serving(services: Services, partner: str, use_case: str) -> Serving:
     own = services.tracking.champion_version(use_case, partner)
     if own is not None:
         return Serving(
-            use_case=use_case, partner=partner, rung="partner", name=registered(use_case, partner), version=own
+            use_case=use_case, partner=partner, rung="partner", name=registered_name(use_case, partner), version=own
         )
     version, reason = _pooled(services, partner, use_case)
     if version is not None:
         return Serving(
-            use_case=use_case, partner=partner, rung=POOLED, name=registered(use_case, POOLED), version=version
+            use_case=use_case, partner=partner, rung=POOLED, name=registered_name(use_case, POOLED), version=version
         )
     return Serving(
         use_case=use_case, partner=partner, rung="rule", name=rule_name(use_case), version=RULE_VERSION,
@@ -45,16 +46,11 @@ def serving(services: Services, partner: str, use_case: str) -> Serving:
     )  # fmt: skip
 
 
-def registered(use_case: str, owner: str) -> str:
-    """The registered model's name, as in an insight's `model.name`."""
-    return f"{use_case}.{owner}"
-
-
 def model_of(services: Services, use_case: str, name: str, version: str, partner: str) -> FittedModel:
     """The model behind what stands in an insight: the rule, the pooled one of that version, or the partner's own."""
     if name == rule_name(use_case):
         return registry.use_case(use_case).rule()
-    owner = POOLED if name == registered(use_case, POOLED) else partner
+    owner = POOLED if name == registered_name(use_case, POOLED) else partner
     return services.tracking.load(use_case, owner, version).model
 
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from dagster import AssetExecutionContext, AssetKey, AssetsDefinition, Output, asset
 
+from integrator_dagster.assets.pooled import pooled_key
 from integrator_dagster.assets.train import model_key
 from integrator_dagster.outcomes import NOTHING, Metadata, each_partner
 from integrator_dagster.partitions import ONE_RUN, PARTNERS
@@ -34,9 +35,10 @@ def _insight(work: Work, spec: UseCaseSpec) -> AssetsDefinition:
 
     @asset(
         key=key,
-        deps=[model_key(spec.name), AssetKey(["features", spec.relation])],
+        deps=[model_key(spec.name), pooled_key(spec.name), AssetKey(["features", spec.relation])],
         group_name=GROUP,
-        description=f"{spec.name}: everything in features.{spec.relation} scored with the champion, else with the naive rule; "
+        description=f"{spec.name}: everything in features.{spec.relation} scored with the partner's champion, "
+        "else with the pooled model, else with the rule; "
         "success, failure, fallback and refusal counted apart.",
         kinds={"python", "postgres"},
         owners=["team:integrator"],

@@ -8,6 +8,7 @@ from integrator.contracts.readiness import Readiness, Requirement
 from integrator.contracts.records import LandingResult
 from integrator.steps.deliver import DeliveryReport
 from integrator.steps.ingest import IngestReport
+from integrator.steps.pooling import PooledReport
 from integrator.steps.publish import PublishReport
 from integrator.steps.quality import Finding
 from integrator.steps.score import ScoreReport
@@ -32,6 +33,7 @@ class Recorder:
     offenders: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     champions: frozenset[Call] = frozenset()
     refused: frozenset[Call] = frozenset()
+    pooled: Mapping[str, PooledReport] = field(default_factory=dict)
     calls: list[Call] = field(default_factory=list)
     configs: list[TrainConfig] = field(default_factory=list)
 
@@ -55,6 +57,7 @@ class Recorder:
                 "build": self._build,
                 "quality": self._quality,
                 "train": self._train,
+                "pool": self._pool,
                 "run_page": lambda services, partner, use_case, version: f"http://mlflow.test/#/runs/{version}",
                 "score": self._score,
                 "was_scored": lambda services, partner, use_case: True,
@@ -91,6 +94,10 @@ class Recorder:
             self.note("quality", partner, kind)
         found = {partner: self.breaches.get((partner, kind)) for partner in partners}
         return [Finding(partner=name, kind=kind, results=(one,) if one else ()) for name, one in found.items()]
+
+    def _pool(self, services: Services, use_case: str, run_id: str, only_missing: bool) -> PooledReport:
+        self.note("pool", use_case, str(only_missing))
+        return self.pooled.get(use_case, PooledReport(outcome="too_few_partners"))
 
     def _train(
         self, services: Services, partner: str, use_case: str, config: TrainConfig, run_id: str, only_missing: bool

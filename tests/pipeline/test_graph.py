@@ -40,13 +40,14 @@ def test_every_registry_entry_has_its_assets_and_there_are_no_others(graph: Asse
     for kind, plural in PLURALS.items():
         assert AssetKey(["raw", "files", plural]) in graph.get(AssetKey(["staging", f"stg_{kind}_version"])).parent_keys
     assert keys(graph, "model") == {AssetKey(["model", spec.name]) for spec in USE_CASES}
+    assert keys(graph, "pooled") == {AssetKey(["pooled", spec.name]) for spec in USE_CASES}
     assert keys(graph, "insight") == {AssetKey(["insight", spec.name]) for spec in USE_CASES}
     assert keys(graph, "published") == {AssetKey(["published", channel.name]) for channel in CHANNELS}
     for spec in USE_CASES:
         assert AssetKey(["features", spec.relation]) in keys(graph, "features")
         assert AssetKey(["features", spec.training_relation]) in keys(graph, "features")
     assert {key.path[0] for key in graph.get_all_asset_keys()} == {
-        "raw", "staging", "harmonized", "features", "model", "insight", "published"
+        "raw", "staging", "harmonized", "features", "model", "pooled", "insight", "published"
     }  # fmt: skip
 
 
@@ -62,8 +63,11 @@ def test_every_asset_says_what_it_is_whose_and_of_what_kind(graph: AssetGraph) -
 def test_every_use_case_reads_its_own_relations(graph: AssetGraph) -> None:
     for spec in USE_CASES:
         assert graph.get(AssetKey(["model", spec.name])).parent_keys == {AssetKey(["features", spec.training_relation])}
+        assert graph.get(AssetKey(["pooled", spec.name])).parent_keys == {
+            AssetKey(["model", spec.name]), AssetKey(["features", spec.training_relation])
+        }  # fmt: skip
         assert graph.get(AssetKey(["insight", spec.name])).parent_keys == {
-            AssetKey(["model", spec.name]), AssetKey(["features", spec.relation])
+            AssetKey(["model", spec.name]), AssetKey(["pooled", spec.name]), AssetKey(["features", spec.relation])
         }  # fmt: skip
     tables = graph.get(AssetKey(["published", "tables"]))
     assert tables.parent_keys == {AssetKey(["insight", spec.name]) for spec in USE_CASES}
@@ -81,6 +85,7 @@ def test_no_check_hangs_on_an_asset_that_is_not_there(graph: AssetGraph) -> None
     assert len(names) == len(graph.asset_check_keys) > 40
     assert {("harmonized/" + PLURALS[kind], "contract") for kind in KINDS} <= names
     assert {(f"model/{spec.name}", "gate") for spec in USE_CASES} <= names
+    assert {(f"pooled/{spec.name}", "gate") for spec in USE_CASES} <= names
     assert ("published/tables", "fresh") in names
     assert [name for _, name in names].count("every_partner") == 1
 
@@ -89,7 +94,7 @@ def test_harmonize_is_one_step_and_every_partitioned_asset_shares_the_partitions
     dbt = keys(graph, "staging") | keys(graph, "harmonized") | keys(graph, "features")
     for key in graph.get_all_asset_keys():
         node = graph.get(key)
-        assert (node.partitions_def is None) == (key in dbt)
+        assert (node.partitions_def is None) == (key in dbt | keys(graph, "pooled"))
         assert node.partitions_def in (None, PARTNERS)
     one = graph.get(AssetKey(["harmonized", "sales"]))
     assert dbt <= one.execution_set_asset_keys
@@ -106,7 +111,9 @@ def test_each_job_does_its_part_and_ends_with_the_verdict(definitions: Definitio
         return set(definitions.resolve_job_def(name).asset_layer.selected_asset_keys)
 
     assert selected(NIGHT) == graph.get_all_asset_keys()
-    assert selected(RETRAIN) == keys(graph, "model") | keys(graph, "insight") | keys(graph, "published")
+    assert selected(RETRAIN) == keys(graph, "model") | keys(graph, "pooled") | keys(graph, "insight") | keys(
+        graph, "published"
+    )
     assert selected(RESCORE) == keys(graph, "insight") | keys(graph, "published")
     for name in (NIGHT, RETRAIN, RESCORE):
         assert "every_partner" in {node.name for node in definitions.resolve_job_def(name).nodes}
