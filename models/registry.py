@@ -2,17 +2,20 @@
 
 To add a use case: a folder `models/<name>/` whose spec.py holds `USE_CASE` (its `spec` property returns
 `registry.spec("<name>")`), its feature SQL, and one entry below. One that has a pooled model too has a `pooled.py`
-beside it, which holds `POOLED`.
+beside it, which holds `POOLED`; one that models made elsewhere may take part in, an `outside.py` that holds `OUTSIDE`.
 """
 
 from collections.abc import Mapping
 from importlib import import_module
 from importlib.util import find_spec
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from integrator.contracts.errors import Defect, invalid
 from models.base import FittedModel, UseCase, UseCaseSpec
 from models.pooling.base import POOLED, PooledUseCase
+
+if TYPE_CHECKING:  # as in base: a sensor's tick must not pay for polars
+    from models.outside.contract import Outside, OutsideUseCase
 
 USE_CASES: tuple[UseCaseSpec, ...] = (
     UseCaseSpec(
@@ -63,8 +66,22 @@ def pooled(name: str) -> PooledUseCase | None:
     return cast(PooledUseCase, import_module(module).POOLED) if find_spec(module) is not None else None
 
 
-def restored(name: str, state: Mapping[str, Any]) -> FittedModel:
-    """The model that gave `state`, a partner's own or a pooled one; Defect when nobody here knows its kind."""
+def outside(name: str) -> "OutsideUseCase | None":
+    """How use case `name` lets models made elsewhere take part, its code imported now; None where it does not."""
+    module = f"models.{spec(name).name}.outside"
+    return cast("OutsideUseCase", import_module(module).OUTSIDE) if find_spec(module) is not None else None
+
+
+def restored(name: str, state: Mapping[str, Any], model: "Outside | None" = None) -> FittedModel:
+    """The model that gave `state`, a partner's own or a pooled one, or one around a `model` made elsewhere.
+
+    Defect when nobody here knows its kind.
+    """
+    if model is not None:
+        around = outside(name)
+        if around is None:
+            raise Defect(f"{name} has no models made elsewhere, and this state is one's")
+        return around.restore(state, model)
     if state.get("rung") != POOLED:
         return use_case(name).restore(state)
     code = pooled(name)

@@ -8,6 +8,7 @@ server in between. A logged model is a pyfunc made from code (`models/served.py`
 import json
 import logging
 import os
+import shutil
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,15 +19,17 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from integrator.contracts.errors import Conflict, NotFound
+from integrator.contracts.errors import Conflict, NotFound, PermanentError
 from integrator.contracts.insight import rfc3339
-from models.base import Choice, FeatureRow, Trained
+from models.base import Choice, FeatureRow, FittedModel, Trained
 from models.gate import Verdict
+from models.outside.loaded import Loaded
 from models.registry import restored
 from models.state import plain_pickle, read_state
 from models.versions import (
     CHALLENGER,
     CHAMPION,
+    JUDGED_AS,
     LoadedModel,
     VersionInfo,
     backtest_facts,
@@ -49,6 +52,8 @@ BACKTEST_FILE = "backtest.json"
 CHOICES_FILE = "choices.json"
 CARD_FILE = "model_card.md"
 SERVED = Path(__file__).with_name("served.py")
+OUTSIDE = "outside"
+"""The folder, among a version's files, of the model made elsewhere that it asks."""
 _ROW_COLUMN = "row"
 _SAMPLE_ROWS = 5
 
@@ -76,11 +81,14 @@ class Tracking:
         now: datetime,
         card: Callable[[str], str] | None = None,
         tags: Mapping[str, str] | None = None,
+        wraps: str | None = None,
     ) -> str:
         """Register `trained` as a new version and return it.
 
         A verdict that promotes makes it champion, any other makes it the challenger that runs in the champion's
         shadow. `card` is given the version and returns its model card; `tags` go on the run and on the version.
+        `wraps` is the version of a model made elsewhere that this one asks: its files go into the new version, so
+        that nothing done to the other changes what this one says.
         """
         import mlflow
 
@@ -91,8 +99,10 @@ class Tracking:
             run_id = run.info.run_id
             self._describe(client, run_id, trained, verdict, now, told)
             with mlflow.start_run(run_id=run_id):
-                logged = self._log_model(use_case, trained)
+                logged = self._log_model(use_case, trained, name, wraps)
             version = self._register(client, name, run_id, logged)
+            if wraps is not None:
+                client.set_model_version_tag(name, wraps, JUDGED_AS, version)
             for key, value in told.items():
                 client.set_model_version_tag(name, version, key, value)
             if card is not None:
@@ -125,11 +135,17 @@ class Tracking:
         return LoadedModel(
             name=name,
             version=str(found.version),
-            model=restored(use_case, read_state(_file(folder, STATE_FILE, name, version))),
+            model=_restored(use_case, folder, _file(folder, STATE_FILE, name, version)),
             backtest=backtest_of(json.loads(_file(folder, BACKTEST_FILE, name, version).read_text())),
             params=params,
             data_hash=found.tags.get("data_hash", ""),
         )
+
+    def outside(self, use_case: str, partner: str, version: str) -> Loaded:
+        """The model made elsewhere that was registered as `version`; NotFound, or PermanentError when it does not load."""
+        name = registered_name(use_case, partner)
+        with self._quietly() as client:
+            return _outside(_downloaded(self._version(client, name, version).source, name, version))
 
     def card(self, use_case: str, partner: str, version: str) -> str:
         """A version's model card; NotFound when it was registered without one."""
@@ -311,18 +327,22 @@ class Tracking:
                 picture.write_bytes(trained.backtest.plot_png)
                 client.log_artifact(run_id, str(picture))
 
-    def _log_model(self, use_case: str, trained: Trained) -> Any:
+    def _log_model(self, use_case: str, trained: Trained, name: str, wraps: str | None) -> Any:
         """The pyfunc with its state and its backtest; signature and requirements given, not inferred (18 s)."""
         import mlflow
 
-        with tempfile.TemporaryDirectory() as folder:
+        with tempfile.TemporaryDirectory() as folder, self._quietly() as client:
             state, backtest = Path(folder) / STATE_FILE, Path(folder) / BACKTEST_FILE
             state.write_bytes(plain_pickle(trained.model.state()))
             backtest.write_text(json.dumps(backtest_facts(trained.backtest)))
+            artifacts = {"state": str(state), "backtest": str(backtest)}
+            if wraps is not None:
+                source = _downloaded(self._version(client, name, wraps).source, name, wraps)
+                artifacts[OUTSIDE] = str(shutil.copytree(source, Path(folder) / OUTSIDE))
             return mlflow.pyfunc.log_model(
                 name="model",
                 python_model=str(SERVED),
-                artifacts={"state": str(state), "backtest": str(backtest)},
+                artifacts=artifacts,
                 model_config={"use_case": use_case},
                 signature=_signature(),
                 pip_requirements=list(_requirements()),
@@ -367,7 +387,8 @@ def serve() -> None:
         """A use case's model behind MLflow's pyfunc interface."""
 
         def load_context(self, context: Any) -> None:
-            self.model = restored(context.model_config["use_case"], read_state(Path(context.artifacts["state"])))
+            state = Path(context.artifacts["state"])
+            self.model = _restored(context.model_config["use_case"], state.parent, state)
 
         def predict(
             self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None
@@ -432,6 +453,24 @@ def _file(folder: Path, file: str, name: str, version: str) -> Path:
     for found in folder.rglob(file):
         return found
     raise NotFound(f"version {version} of {name} holds no {file}: it was not logged by a training")
+
+
+def _restored(use_case: str, folder: Path, state: Path) -> FittedModel:
+    """The model behind a state, around the model made elsewhere that lies in its files, if one does."""
+    inner = next(folder.rglob(f"{OUTSIDE}/MLmodel"), None)
+    return restored(use_case, read_state(state), None if inner is None else _outside(inner.parent))
+
+
+def _outside(folder: Path) -> Loaded:
+    """A model made elsewhere, from its files; PermanentError, not ours to mend, whatever goes wrong inside them."""
+    import mlflow
+
+    try:
+        model = mlflow.pyfunc.load_model(str(folder))
+        graph = mlflow.onnx.load_model(str(folder)).SerializeToString() if "onnx" in model.metadata.flavors else None
+    except Exception as error:
+        raise PermanentError(f"the model made elsewhere cannot be loaded: {type(error).__name__}: {error}") from error
+    return Loaded(model, graph)
 
 
 def _missing(error: Exception) -> bool:

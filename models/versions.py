@@ -15,6 +15,8 @@ from models.gate import Verdict
 
 CHAMPION = "champion"
 CHALLENGER = "challenger"
+JUDGED_AS = "judged_as"
+"""On a version made elsewhere: the version of ours that asks it and went through the gate."""
 DESCRIPTION_LIMIT = 5000
 """What MLflow's tables hold of a version's description."""
 
@@ -44,6 +46,13 @@ class VersionInfo:
     reasons: tuple[str, ...]
     logged_at: str
     data_hash: str
+    judged_as: str = ""
+    """Of a version made elsewhere: the version of ours around it."""
+
+    @property
+    def made_elsewhere(self) -> bool:
+        """Whether somebody registered it who is not our training; it serves through the version it was judged as."""
+        return not self.data_hash
 
 
 def registered_name(use_case: str, partner: str) -> str:
@@ -54,7 +63,8 @@ def registered_name(use_case: str, partner: str) -> str:
 def challenger_of(infos: Sequence[VersionInfo]) -> str | None:
     """Which version runs in the champion's shadow: the newest above the champion that never passed the gate."""
     champion = next((int(info.version) for info in infos if info.champion), 0)
-    waiting = [int(info.version) for info in infos if not info.promoted and int(info.version) > champion]
+    ours = [info for info in infos if not info.made_elsewhere]
+    waiting = [int(info.version) for info in ours if not info.promoted and int(info.version) > champion]
     return str(max(waiting)) if waiting else None
 
 
@@ -83,6 +93,7 @@ def info_of(version: str, tags: Mapping[str, str], aliases: Mapping[str, str]) -
         reasons=tuple(json.loads(tags.get("gate_reasons", "[]"))),
         logged_at=tags.get("logged_at", ""),
         data_hash=tags.get("data_hash", ""),
+        judged_as=tags.get(JUDGED_AS, ""),
     )
 
 
