@@ -1,6 +1,8 @@
 """The shared shapes of the OpenAPI document: what answers look like, each with an example. Data only."""
 
-from typing import Any
+from typing import Any, get_args
+
+from integrator.contracts.readiness import PooledState, RungReached
 
 Schema = dict[str, Any]
 
@@ -104,8 +106,17 @@ SCHEMAS: dict[str, Schema] = {
     "InsightHistory": thing(None, versions=many(ref("InsightEntry"))),
     "Readiness": thing(
         {"readiness": [{"use_case": "attendance", "rung": "rule", "at": MOMENT_EXAMPLE,
-                        "requirements": [{"name": "events", "have": 3, "need": 40}]}]},
-        readiness=many(thing(None, use_case=USE_CASE, rung=TEXT, at=MOMENT)),
+                        "requirements": [{"name": "history_days", "unit": "days of attendance history", "have": 12,
+                                          "need": 42, "days_left": 30}],
+                        "pooled": {"state": "consent_missing", "reason": "Pooling needs your consent: …"}}]},
+        readiness=many(thing(
+            None, "use_case rung at", use_case=USE_CASE, rung={"type": "string", "enum": list(get_args(RungReached))},
+            at=MOMENT, requirements=many(thing(
+                None, "name have need", name=TEXT, unit=TEXT, have={"type": "integer"}, need={"type": "integer"},
+                days_left=maybe({"type": "integer"}),
+            )),
+            pooled=maybe(thing(None, state={"type": "string", "enum": list(get_args(PooledState))}, reason=TEXT)),
+        )),
     ),
     "Quality": thing(
         {"results": [], "quarantine": [], "connections": []}, results=many({"type": "object"}),

@@ -134,7 +134,7 @@ def explain(
 
 
 def readiness(partner: PartnerOption, as_json: Json = False) -> None:
-    """Per use case: the rung reached, what is there, what is needed, and about when."""
+    """Per use case: the rung reached, what is there, what is needed, and about when; and where pooling stands."""
     from integrator.steps.readiness import readiness as report
 
     services = open_session()
@@ -147,6 +147,7 @@ def readiness(partner: PartnerOption, as_json: Json = False) -> None:
                     "use_case": ready.use_case, "rung": ready.rung, "requirement": requirement.name,
                     "have": requirement.have, "need": requirement.need, "unit": requirement.unit,
                     "met": requirement.met, "days_left": requirement.days_left,
+                    "pooled": ready.pooled and ready.pooled.state, "pooled_reason": ready.pooled and ready.pooled.reason,
                 }
             )  # fmt: skip
     show(rows, as_json=as_json)

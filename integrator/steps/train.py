@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from integrator.contracts.errors import Defect, NotFound
 from integrator.contracts.readiness import Readiness
+from integrator.steps.readiness import reached
 from integrator.steps.services import Services
 from integrator.storage import logs, partners, quality
 from models.base import Context, TrainConfig, Trained
@@ -75,8 +76,7 @@ def train(
     context = _context(services, partner, frame)
     readiness = code.readiness(frame, context)
     if not readiness.ready:
-        _remember_readiness(services, partner, readiness)
-        return TrainReport(readiness=readiness, rows=frame.height)
+        return TrainReport(readiness=_remember_readiness(services, partner, readiness), rows=frame.height)
 
     trained = code.train(frame, config, context)
     verdict = gate(trained.backtest, champion.backtest if champion else None)
@@ -90,10 +90,9 @@ def train(
         use_case, partner, trained, verdict=verdict, now=now, card=card, tags={RUN_TAG: run_id}
     )
     _remember(services, partner, use_case, trained, version, verdict, now, run_id)
-    reached = readiness if verdict.promote or champion is not None else _rule_stays(readiness)
-    _remember_readiness(services, partner, reached)
+    now_ready = _remember_readiness(services, partner, readiness)
     return TrainReport(
-        readiness=reached, trained=trained, version=version, card=card(version), verdict=verdict, rows=frame.height
+        readiness=now_ready, trained=trained, version=version, card=card(version), verdict=verdict, rows=frame.height
     )
 
 
@@ -132,11 +131,6 @@ def _context(services: Services, partner: str, frame: "pl.DataFrame") -> Context
     )  # fmt: skip
 
 
-def _rule_stays(readiness: Readiness) -> Readiness:
-    """There is enough data, and yet the gate let nothing through: the naive rule is what the partner has."""
-    return Readiness(use_case=readiness.use_case, rung="rule", requirements=readiness.requirements)
-
-
 def _remember(
     services: Services,
     partner: str,
@@ -166,6 +160,9 @@ def _measured(metrics: Mapping[str, float], coverage: float | None) -> dict[str,
     return {name: float(value) for name, value in found.items() if value == value}
 
 
-def _remember_readiness(services: Services, partner: str, readiness: Readiness) -> None:
+def _remember_readiness(services: Services, partner: str, readiness: Readiness) -> Readiness:
+    """Stored with the rung that serves: enough data is not yet a model, for the gate may have let nothing through."""
+    found = reached(services, partner, readiness)
     with services.database.partner(partner) as connection:
-        quality.remember_readiness(connection, partner, readiness, services.clock())
+        quality.remember_readiness(connection, partner, found, services.clock())
+    return found
