@@ -3,6 +3,8 @@
 The pyfunc comes in as an object; only `models.tracking` imports MLflow.
 """
 
+import io
+from contextlib import redirect_stdout
 from typing import Any
 
 import numpy as np
@@ -69,7 +71,9 @@ class Loaded:
 
         if self._session is not None:
             return _onnx(self._session, given)
-        return self._pyfunc.predict(given if isinstance(given, np.ndarray) else pd.DataFrame(given))
+        # Data goes to stdout, and some libraries write a progress bar there.
+        with redirect_stdout(io.StringIO()):
+            return self._pyfunc.predict(given if isinstance(given, np.ndarray) else pd.DataFrame(given))
 
 
 def _width(specs: Any) -> int:
