@@ -66,6 +66,9 @@ class Settings(BaseSettings):
     )
     http_retries: int = Field(4, ge=0, le=10, description="How often a transient answer of a platform is tried again.")
     token_minutes: int = Field(10, ge=1, le=60, description="How long an access token lives.")
+    shadow_days: int = Field(
+        180, ge=1, description="How many days what a challenger said in the champion's shadow is kept."
+    )
     ingest_rate: float = Field(
         1000.0, gt=0, description="Requests a second of one client to the ways in: records, feedback."
     )

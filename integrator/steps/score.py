@@ -1,29 +1,27 @@
-"""Scoring: features → feature rows → predictions, kept in `ops.scored` until they are published."""
+"""Scoring: features → feature rows → predictions, kept in `ops.scored` until they are published.
+
+A challenger scores the same subjects after that, in the champion's shadow: see shadow.py.
+"""
 
 import time
-from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 import polars as pl
+from sqlalchemy import Connection
 
 from integrator.contracts.errors import PermanentError
 from integrator.settings import Clock
-from integrator.steps.predictions import (
-    OUTCOME_OF_STATUS,
-    Failure,
-    decimals_of,
-    encode,
-    predict_all,
-    restored,
-    stored,
-)
+from integrator.steps.inference import Results, outcomes, predict_timed, reasons
+from integrator.steps.predictions import decimals_of, encode, restored, stored
 from integrator.steps.services import Services
 from integrator.steps.serving import Serving, model_of, serving
-from integrator.storage import frames, logs, partners, scored
+from integrator.steps.shadow import ShadowReport, score_shadow
+from integrator.storage import frames, inferences, logs, partners, scored
+from integrator.storage.inferences import Latency
 from models import registry
-from models.base import Context, FeatureRow, Prediction
+from models.base import Context, FeatureRow, FittedModel, Prediction
 from models.pooling.base import POOLED
 from models.pooling.words import remembered
 from models.registry import use_case as code_of
@@ -31,13 +29,17 @@ from models.registry import use_case as code_of
 
 @dataclass(frozen=True, kw_only=True)
 class ScoreReport:
-    """`rows` scored, failures included; `by_outcome` counts success, failure, fallback and refusal apart."""
+    """`rows` scored, failures included; `by_outcome` counts success, failure, fallback and refusal apart.
+
+    `shadow` is what the challenger came to beside it, None where there is none.
+    """
 
     rows: int
     by_outcome: dict[str, int] = field(default_factory=dict)
     model_name: str
     model_version: str
     input_position: int
+    shadow: ShadowReport | None = None
 
 
 def score(services: Services, partner: str, use_case: str, *, run_id: str) -> ScoreReport:
@@ -57,22 +59,46 @@ def score(services: Services, partner: str, use_case: str, *, run_id: str) -> Sc
         as_of=_as_of(frame, services.clock),
     )  # fmt: skip
     now = serving(services, partner, use_case)
-    name, version = now.name, now.version
-    model = model_of(services, use_case, name, version, partner)
+    decimals = decimals_of(code.spec, entry.currency)
 
     started = time.perf_counter()
     rows = [restored(stored(row)) for row in _rows(services, now, frame, context)]
-    results = predict_all(model, rows, decimals_of(code.spec, entry.currency))
-    latency_ms = (time.perf_counter() - started) * 1000 / len(rows) if rows else None
-
-    outcomes = _outcomes(results)
+    prepared_ms = (time.perf_counter() - started) * 1000 / max(len(rows), 1)
     scoring = scored.Scoring(
         partner=partner, use_case=use_case, run_id=run_id, scored_at=services.clock(), input_position=position,
-        as_of=context.as_of, model_name=name, model_version=version,
-        row_count=len(rows), failure_count=outcomes["failure"],
+        as_of=context.as_of, model_name=now.name, model_version=now.version, row_count=len(rows), failure_count=0,
     )  # fmt: skip
-    failed_whole = bool(rows) and outcomes["failure"] == len(rows)
-    with services.database.partner(partner) as connection:
+    results, latency = predict_timed(_model(services, now, scoring), rows, decimals, prepared_ms=prepared_ms)
+    counts = outcomes(results)
+    scoring = replace(scoring, failure_count=counts["failure"])
+    _keep(services, scoring, rows, results, latency)
+
+    def own_rows() -> list[FeatureRow]:
+        return rows if now.rung == "partner" else code.rows(frame, context, None)
+
+    return ScoreReport(
+        rows=len(rows), by_outcome=counts, model_name=now.name, model_version=now.version, input_position=position,
+        shadow=score_shadow(services, scoring, own_rows, results, decimals),
+    )  # fmt: skip
+
+
+def _model(services: Services, now: Serving, scoring: scored.Scoring) -> FittedModel:
+    """What serves, loaded; where it cannot be, every subject is a failure of that version, and the error goes on."""
+    try:
+        return model_of(services, now.use_case, now.name, now.version, now.partner)
+    except Exception as error:
+        with services.database.partner(now.partner) as connection:
+            _count(connection, scoring, {"failure": scoring.row_count}, None, {type(error).__name__: scoring.row_count})
+        raise
+
+
+def _keep(
+    services: Services, scoring: scored.Scoring, rows: Sequence[FeatureRow], results: Results, latency: Latency | None
+) -> None:
+    """Put the scoring in the place of the last one and count it; `PermanentError`, and no change, when every row failed."""
+    failed_whole = 0 < scoring.row_count == scoring.failure_count
+    why = reasons(results)
+    with services.database.partner(scoring.partner) as connection:
         if not failed_whole:
             kept = (
                 (ordinal, encode(result), stored(row))
@@ -80,18 +106,27 @@ def score(services: Services, partner: str, use_case: str, *, run_id: str) -> Sc
                 if isinstance(result, Prediction)
             )
             scored.replace(connection, scoring, kept)
-        scored.count_inferences(connection, scoring, outcomes, latency_ms)
-        reasons = dict(Counter(result.reason for result in results if isinstance(result, Failure)))
-        if reasons:
-            logs.event(
-                connection, partner, "inference.failed", scoring.scored_at,
-                {"use_case": use_case, "run_id": run_id, "reasons": reasons},
-            )  # fmt: skip
+        _count(connection, scoring, outcomes(results), latency, why)
     if failed_whole:
-        raise PermanentError(f"{use_case} of {partner}: all {len(rows)} rows failed with {name} {version}: {reasons}")
-    return ScoreReport(
-        rows=len(rows), by_outcome=outcomes, model_name=name, model_version=version, input_position=position
-    )
+        raise PermanentError(
+            f"{scoring.use_case} of {scoring.partner}: all {scoring.row_count} rows failed with "
+            f"{scoring.model_name} {scoring.model_version}: {why}"
+        )
+
+
+def _count(
+    connection: Connection, scoring: scored.Scoring, counts: Mapping[str, int], latency: Latency | None,
+    why: Mapping[str, int],
+) -> None:  # fmt: skip
+    inferences.count(
+        connection, scoring.partner, scoring.use_case, run_id=scoring.run_id, at=scoring.scored_at,
+        model=(scoring.model_name, scoring.model_version), outcomes=counts, latency=latency,
+    )  # fmt: skip
+    if why:
+        logs.event(
+            connection, scoring.partner, "inference.failed", scoring.scored_at,
+            {"use_case": scoring.use_case, "run_id": scoring.run_id, "reasons": dict(why)},
+        )  # fmt: skip
 
 
 def _rows(services: Services, now: Serving, frame: pl.DataFrame, context: Context) -> list[FeatureRow]:
@@ -110,10 +145,3 @@ def _rows(services: Services, now: Serving, frame: pl.DataFrame, context: Contex
 def _as_of(frame: pl.DataFrame, clock: Clock) -> datetime:
     newest = frame["as_of"].max() if frame.height else None
     return newest if isinstance(newest, datetime) else clock()
-
-
-def _outcomes(results: Sequence[Prediction | Failure]) -> dict[str, int]:
-    counts = dict.fromkeys(scored.OUTCOMES, 0)
-    for result in results:
-        counts["failure" if isinstance(result, Failure) else OUTCOME_OF_STATUS[result.status]] += 1
-    return counts

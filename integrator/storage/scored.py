@@ -12,7 +12,6 @@ from sqlalchemy import Connection, text
 from integrator.storage.landing_merge import copy
 
 COLUMNS = (("ordinal", "integer"), ("prediction", "jsonb"), ("feature_row", "jsonb"))
-OUTCOMES = ("success", "failure", "fallback", "refusal")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,22 +78,3 @@ def predictions(connection: Connection, partner: str, use_case: str) -> Iterator
     )
     for row in rows:
         yield row.ordinal, row.prediction
-
-
-def count_inferences(
-    connection: Connection, scoring: Scoring, outcomes: dict[str, int], latency_ms: float | None
-) -> None:
-    """Append to `ops.inference_log`: one row per outcome that occurred; `latency_ms` is the mean of one inference."""
-    rows = [
-        {**scoring.__dict__, "outcome": outcome, "count": count, "latency_ms": latency_ms}
-        for outcome, count in outcomes.items()
-        if count
-    ]
-    if rows:
-        connection.execute(
-            text("""insert into ops.inference_log (partner, use_case, run_id, at, model_name, model_version, outcome,
-                inference_count, latency_ms)
-              values (:partner, :use_case, :run_id, :scored_at, :model_name, :model_version, :outcome, :count,
-                :latency_ms)"""),
-            rows,
-        )

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from dagster import AssetExecutionContext, AssetKey, AssetsDefinition, Output, asset
+from dagster import AssetExecutionContext, AssetKey, AssetsDefinition, MetadataValue, Output, asset
 
 from integrator_dagster.assets.pooled import pooled_key
 from integrator_dagster.assets.train import model_key
@@ -16,6 +16,7 @@ from models.registry import USE_CASES
 
 if TYPE_CHECKING:
     from integrator.steps.runs import Progress
+    from integrator.steps.shadow import ShadowReport
 
 GROUP = "score"
 
@@ -39,7 +40,7 @@ def _insight(work: Work, spec: UseCaseSpec) -> AssetsDefinition:
         group_name=GROUP,
         description=f"{spec.name}: everything in features.{spec.relation} scored with the partner's champion, "
         "else with the pooled model, else with the rule; "
-        "success, failure, fallback and refusal counted apart.",
+        "success, failure, fallback and refusal counted apart. A challenger scores the same in its shadow, unpublished.",
         kinds={"python", "postgres"},
         owners=["team:integrator"],
         tags={"step": GROUP, "use_case": spec.name},
@@ -53,8 +54,19 @@ def _insight(work: Work, spec: UseCaseSpec) -> AssetsDefinition:
         def score(partner: str, use_case: str, progress: "Progress") -> Metadata:
             report = work.score(services, partner, use_case, context.run.run_id)
             progress.rows = report.rows
-            return {**report.by_outcome, "model": report.model_name, "version": report.model_version}
+            made = {**report.by_outcome, "model": report.model_name, "version": report.model_version}
+            return made if report.shadow is None else {**made, **beside(report.shadow)}
 
         yield from each_partner(context, services, step="score", key=key, body=score, use_cases=(spec.name,))
 
     return insight
+
+
+def beside(shadow: "ShadowReport") -> Metadata:
+    """What the challenger came to: how many of each outcome, and how far it agrees with what was published."""
+    found: Metadata = {
+        "challenger": shadow.model_version,
+        "challenger_outcomes": MetadataValue.json(dict(shadow.by_outcome)),
+        "challenger_agreement": MetadataValue.json(dict(shadow.agreement)),
+    }
+    return found if shadow.reason is None else {**found, "challenger_failed": shadow.reason}

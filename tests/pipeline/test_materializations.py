@@ -4,6 +4,8 @@ from typing import Any
 
 from dagster import AssetKey, DagsterInstance
 
+from integrator.steps.score import ScoreReport
+from integrator.steps.shadow import ShadowReport
 from integrator_dagster.assets.train import facts, op_name
 from integrator_dagster.jobs import retrain_keys, training_config
 from models.base import TrainConfig
@@ -40,6 +42,23 @@ def test_a_trained_model_shows_its_card_its_choices_and_the_way_to_mlflow(run: R
     assert lines[0] == "| subject | family | mean | forest | observations | why |"
     assert lines[2] == "| unit-69 | forest | 0.4 | 0.331 | 0 | best |", "where the choice won most comes first"
     assert lines[-1] == "50 of 70 rows."
+
+
+def test_a_challenger_in_the_shadow_stands_beside_what_was_published(run: Run, instance: DagsterInstance) -> None:
+    shadow = ShadowReport(model_version="5", by_outcome={"success": 6, "failure": 1}, agreement={"compared": 6},
+                          reason="ValueError (1)")  # fmt: skip
+
+    def score(services: Any, partner: str, use_case: str, run_id: str) -> ScoreReport:
+        beside = shadow if partner == "alpha" else None
+        return ScoreReport(rows=7, by_outcome={"success": 7}, model_name="m", model_version="4", input_position=1,
+                           shadow=beside)  # fmt: skip
+
+    run("nightly_insights", work=Recorder().work(score=score))
+    shown = metadata(instance, "alpha", "insight", "pricing")
+    assert (shown["success"], shown["version"], shown["challenger"]) == (7, "4", "5")
+    assert shown["challenger_outcomes"] == {"success": 6, "failure": 1}
+    assert shown["challenger_agreement"] == {"compared": 6} and shown["challenger_failed"] == "ValueError (1)"
+    assert "challenger" not in metadata(instance, "beta", "insight", "pricing")
 
 
 def test_without_a_served_page_the_place_in_mlflow_stands_as_text(run: Run, instance: DagsterInstance) -> None:

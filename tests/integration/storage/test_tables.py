@@ -191,16 +191,6 @@ def test_a_scoring_that_breaks_in_the_middle_leaves_the_last(database: Database)
         assert [n for n, _ in scored.predictions(connection, "acme", "lead_score")] == [1]
 
 
-def test_inferences_are_counted_by_outcome_and_nothing_is_no_row(database: Database) -> None:
-    with database.partner("acme") as connection:
-        scored.count_inferences(connection, scoring(run_id="c"), {"success": 3, "failure": 0, "refusal": 1}, 0.5)
-        scored.count_inferences(connection, scoring(run_id="c"), {}, None)
-        rows = connection.execute(
-            text("select outcome, inference_count from ops.inference_log where run_id = 'c' order by outcome")
-        ).all()
-        assert [tuple(row) for row in rows] == [("refusal", 1), ("success", 3)]
-
-
 def test_figures_of_a_version_are_replaced_and_kept_apart(database: Database) -> None:
     first = [quality.Figure("mean", "mae", 2.0), quality.Figure("boost", "mae", 1.0)]
     with database.partner("acme") as connection:
