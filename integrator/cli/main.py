@@ -7,6 +7,7 @@ import typer
 from typer.exceptions import TyperException
 
 from integrator.cli import (
+    backtest,
     clients,
     connections,
     data,
@@ -40,6 +41,7 @@ operate.register(app)
 night.register(app)
 data.register(app)
 insights.register(app)
+backtest.register(app)
 quality.register(app)
 app.add_typer(partners.app, name="partners")
 app.add_typer(clients.app, name="clients")

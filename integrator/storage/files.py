@@ -21,6 +21,8 @@ Rows = tuple[list[int], list[Mapping[str, Any] | bytes]]
 LONGEST_LINE = 2**22  # characters; what is longer is no line, and would fill the memory
 FULLEST_BATCH = 2**25
 LONGEST_NUMBER = 100  # longer rows of digits are no quantity, and Python refuses to read some thousand of them
+BEYOND = "(cells beyond the header)"
+"""The name under which a row says how many cells too many it has."""
 FORMATS = (".csv", ".parquet", ".ndjson", ".jsonl")
 
 
@@ -99,7 +101,7 @@ def _filled(found: Iterable[R], size: int, weigh: Callable[[R], int]) -> Iterato
 def _flat(header: list[str], row: list[str]) -> dict[str, Any]:
     found: dict[str, Any] = {name: cell for name, cell in zip(header, row, strict=False) if cell != ""}
     if len(row) > len(header):
-        found["(cells beyond the header)"] = len(row) - len(header)
+        found[BEYOND] = len(row) - len(header)
     return found
 
 
@@ -107,7 +109,7 @@ def _nested(kind: str, header: list[str], row: list[str]) -> dict[str, Any]:
     """One line as a record: dots nest, empty cells are absent, unknown columns are attributes."""
     record: dict[str, Any] = {}
     if len(row) > len(header):
-        record["(cells beyond the header)"] = len(row) - len(header)  # an unknown field: quarantined with its reason
+        record[BEYOND] = len(row) - len(header)  # an unknown field: quarantined with its reason
     for name, cell in zip(header, row, strict=False):
         if cell != "":
             _put(record, kind, name, cell)
@@ -117,13 +119,13 @@ def _nested(kind: str, header: list[str], row: list[str]) -> dict[str, Any]:
 def _put(record: dict[str, Any], kind: str, name: str, cell: Any) -> None:
     outer, _, inner = name.partition(".")
     if outer == "attributes":
-        record.setdefault("attributes", {})[inner] = _typed(cell)
+        record.setdefault("attributes", {})[inner] = typed(cell)
     elif inner and outer in _nesting(kind):
         record.setdefault(outer, {})[inner] = cell
     elif name in KINDS[kind].__struct_fields__:
         record[name] = cell
     else:
-        record.setdefault("attributes", {})[name] = _typed(cell)
+        record.setdefault("attributes", {})[name] = typed(cell)
 
 
 def _nesting(kind: str) -> Mapping[str, type[msgspec.Struct]]:
@@ -132,7 +134,7 @@ def _nesting(kind: str) -> Mapping[str, type[msgspec.Struct]]:
     return {"consent": Consent} if kind == "contact" else {}
 
 
-def _typed(cell: Any) -> Any:
+def typed(cell: Any) -> Any:
     """An attribute's own type: numbers and booleans are recognized, codes with leading zeros stay text."""
     if not isinstance(cell, str):
         return cell

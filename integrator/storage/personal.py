@@ -40,9 +40,13 @@ class AttributeGuard:
 
     def learn(self, records: Iterable[Record]) -> None:
         """Look at a whole batch before any of it is split."""
+        self.learn_attributes(record.attributes for record in records)
+
+    def learn_attributes(self, rows: Iterable[Mapping[str, Scalar]]) -> None:
+        """The same, of attributes alone."""
         texts: dict[str, list[str]] = {}
-        for record in records:
-            for name, value in record.attributes.items():
+        for row in rows:
+            for name, value in row.items():
                 if name in self.allowed or self.decided.get(name) == "vault":
                     continue
                 self._judge_one(name, value)

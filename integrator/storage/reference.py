@@ -65,14 +65,15 @@ def load_holidays(database: Database, regions: Iterable[str], now: datetime) -> 
         rows = [
             {"region": region, "day": day, "name": name}
             for region in sorted(set(regions) - covered)
-            for day, name in _holidays(region, years)
+            for day, name in holidays_of(region, years)
         ]
         if rows:
             _insert_holidays(connection, rows)
     return len(rows)
 
 
-def _holidays(region: str, years: Iterable[int]) -> list[tuple[date, str]]:
+def holidays_of(region: str, years: Iterable[int]) -> list[tuple[date, str]]:
+    """Public holidays of a region, of its country where the region has no calendar of its own, in order of their days."""
     import holidays
 
     country, _, subdivision = region.partition("-")

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from integrator.contracts.errors import InvalidInput
 from integrator.contracts.validation import read_record
-from integrator.storage.files import _typed, batches
+from integrator.storage.files import batches, typed
 from integrator.storage.quarantine import storable
 
 
@@ -64,14 +64,14 @@ def test_an_endless_cell_is_refused_and_not_read(tmp_path: Path) -> None:
      ("1_000", "1_000"), ("NaN", "NaN"), ("inf", "inf"), ("١٢", "١٢"), ("2026-01-01", "2026-01-01"), ("00.5", "00.5")],
 )  # fmt: skip
 def test_types_are_recognised_only_where_nothing_is_lost(cell: str, value: Any) -> None:
-    found = _typed(cell)
+    found = typed(cell)
     assert found == value and type(found) is type(value)
 
 
 @settings(max_examples=300, deadline=None, derandomize=True)
 @given(st.text(alphabet="0123456789+-.,eE ", max_size=12))
 def test_no_cell_breaks_the_reading_and_no_code_changes(cell: str) -> None:
-    found = _typed(cell)
+    found = typed(cell)
     if isinstance(found, str):
         assert found == cell
     elif isinstance(found, int) and not isinstance(found, bool):
