@@ -7,7 +7,10 @@ The rules, in order; every one that was checked gives one sentence:
    rule's there, where a refit on newer data may be up to `REFRESH_MARGIN` worse, since it knows more;
 3. its intervals' realized coverage lies within `COVERAGE_TOLERANCE` of the level they promise, or so near to it that
    the number of intervals judged cannot tell (`CHANCE` standard errors of a share of that many);
-4. no segment is worse than the champion's (without a champion: than the naive rule's) by more than `SEGMENT_MARGIN`.
+4. no segment is worse than the champion's (without a champion: than the naive rule's) by more than `SEGMENT_MARGIN`;
+   one of the champion's that the challenger did not measure is named, and no judgement.
+
+Several challengers are judged one by one, each against the champion, and ranked.
 """
 
 import math
@@ -49,6 +52,18 @@ def gate(challenger: Backtest, champion: Backtest | None) -> Verdict:
         promote=all(finding.passed for finding in findings),
         reasons=tuple(finding.sentence for finding in findings),
     )
+
+
+def rank(challengers: Mapping[str, Backtest], champion: Backtest | None) -> dict[str, Verdict]:
+    """The verdicts on several challengers, best first: those that pass before the others, each by its error as a share
+    of its own naive rule's, which is the one measure that different splits have in common."""
+    verdicts = {name: gate(backtest, champion) for name, backtest in challengers.items()}
+
+    def order(name: str) -> tuple[bool, float, str]:
+        skill = _skill(challengers[name])
+        return (not verdicts[name].promote, skill if _known(skill) else math.inf, name)
+
+    return {name: verdicts[name] for name in sorted(challengers, key=order)}
 
 
 def _against_rule(backtest: Backtest, chosen: Score) -> _Finding:
@@ -111,13 +126,16 @@ def _segments(challenger: Backtest, chosen: Score, champion: Backtest | None) ->
     else:
         mine, theirs, whose = _relative(challenger), _relative(champion), "the champion's, relative to the naive rule"
     shared = sorted(name for name in mine if name in theirs and _known(mine[name], theirs[name]))
+    missing = sorted(name for name in theirs if name not in shared and _known(theirs[name]))
+    gone = f" Not measured: {', '.join(missing[:3])}{' …' if len(missing) > 3 else ''}." if missing else ""
     worse = [name for name in shared if mine[name] > theirs[name] * (1 + SEGMENT_MARGIN) + 1e-12]
     if worse:
         listed = ", ".join(f"{name} ({mine[name]:.4g} against {theirs[name]:.4g})" for name in worse[:3])
         return _Finding(
-            False, f"{len(worse)} of {len(shared)} segments are over {SEGMENT_MARGIN:.0%} worse than {whose}: {listed}."
+            False,
+            f"{len(worse)} of {len(shared)} segments are over {SEGMENT_MARGIN:.0%} worse than {whose}: {listed}.{gone}",
         )
-    return _Finding(True, f"None of {len(shared)} segments is over {SEGMENT_MARGIN:.0%} worse than {whose}.")
+    return _Finding(True, f"None of {len(shared)} segments is over {SEGMENT_MARGIN:.0%} worse than {whose}.{gone}")
 
 
 def _skill(backtest: Backtest) -> float:

@@ -174,8 +174,8 @@ class Tracking:
             client.set_registered_model_alias(name, CHAMPION, version)
             self._settle_challenger(client, name)
 
-    def rollback(self, use_case: str, partner: str, version: str | None = None) -> str:
-        """Move the alias back to `version`, by default the newest promoted one before the champion; returns it.
+    def rollback_target(self, use_case: str, partner: str, version: str | None = None) -> str:
+        """The version a rollback goes to: `version`, by default the newest promoted one before the champion.
 
         Only a version that passed the gate once may come back: Conflict otherwise, NotFound when there is none.
         """
@@ -190,6 +190,12 @@ class Tracking:
             )
         if not known[target].promoted:
             raise Conflict(f"version {target} of {name} never passed the gate: {' '.join(known[target].reasons)}")
+        return target
+
+    def rollback(self, use_case: str, partner: str, version: str | None = None) -> str:
+        """Move the alias back to `rollback_target`; returns it."""
+        target = self.rollback_target(use_case, partner, version)
+        name = registered_name(use_case, partner)
         with self._quietly() as client:
             client.set_registered_model_alias(name, CHAMPION, target)
             self._settle_challenger(client, name)

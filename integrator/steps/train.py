@@ -7,8 +7,8 @@ from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
-from integrator.contracts.errors import Defect, NotFound
 from integrator.contracts.readiness import Readiness
+from integrator.steps.models import readable_champion
 from integrator.steps.readiness import reached
 from integrator.steps.services import Services
 from integrator.storage import logs, partners, quality
@@ -16,7 +16,7 @@ from models.base import Context, TrainConfig, Trained
 from models.card import model_card
 from models.gate import Verdict, gate
 from models.registry import use_case as code_of
-from models.versions import LoadedModel, registered_name
+from models.versions import registered_name
 
 if TYPE_CHECKING:
     import polars as pl
@@ -65,7 +65,7 @@ def train(
     With `only_missing` a partner that has a champion that can be read keeps it untouched. `config.promote` off registers the
     version, with its figures, and leaves the champion where it is.
     """
-    champion = _champion(services, partner, use_case, run_id)
+    champion = readable_champion(services, partner, use_case, by=run_id)
     if only_missing and champion is not None:
         return TrainReport(kept=champion.version)
 
@@ -94,23 +94,6 @@ def train(
     return TrainReport(
         readiness=now_ready, trained=trained, version=version, card=card(version), verdict=verdict, rows=frame.height
     )
-
-
-def _champion(services: Services, partner: str, use_case: str, run_id: str) -> LoadedModel | None:
-    """The champion, if it can still be read: one that cannot serves nobody, and must not keep others from serving."""
-    version = services.tracking.champion_version(use_case, partner)
-    if version is None:
-        return None
-    try:
-        return services.tracking.load(use_case, partner, version)
-    except (Defect, NotFound, OSError) as error:
-        log.warning("champion %s of %s.%s cannot be read: %s", version, use_case, partner, error)
-        with services.database.partner(partner) as connection:
-            logs.event(
-                connection, partner, "model.unreadable", services.clock(),
-                {"use_case": use_case, "version": version, "reason": str(error), "run_id": run_id},
-            )  # fmt: skip
-        return None
 
 
 def _card(

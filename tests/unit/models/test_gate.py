@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 from models.base import Backtest, Score
-from models.gate import gate
+from models.gate import gate, rank
 
 
 def backtest(
@@ -94,3 +94,36 @@ def test_few_intervals_leave_room_for_chance_and_many_do_not() -> None:
 
 def scores_with(source: Backtest, cases: int) -> tuple[Score, ...]:
     return tuple(replace(score, coverage_cases=cases) for score in source.scores)
+
+
+def test_several_challengers_are_ranked_those_that_pass_first() -> None:
+    champion = backtest(0.9)
+    found = rank(
+        {
+            "too wide": backtest(0.5, coverage=0.99), "good": backtest(0.8), "better": backtest(0.7),
+            "worse": backtest(0.95), "unknown": backtest(float("nan")),
+        },
+        champion,
+    )  # fmt: skip
+    assert list(found) == ["better", "good", "too wide", "worse", "unknown"]
+    assert [verdict.promote for verdict in found.values()] == [True, True, False, False, False]
+    assert found["good"] == gate(backtest(0.8), champion)
+    assert rank({}, champion) == {}
+
+
+def test_challengers_on_different_splits_are_ranked_by_what_they_gain_over_their_own_rule() -> None:
+    easy, hard = backtest(0.5, rule=0.6, split="b"), backtest(1.6, rule=2.4, split="c")
+    assert list(rank({"easy": easy, "hard": hard}, None)) == ["hard", "easy"]
+
+
+def test_a_segment_that_the_challenger_did_not_measure_is_named() -> None:
+    champion = backtest(0.9, segments={"north": 0.8, "south": 0.9})
+    verdict = gate(backtest(0.8, segments={"north": 0.8}), champion)
+    assert verdict.promote
+    assert any(reason.endswith("Not measured: south.") for reason in verdict.reasons)
+    complete = gate(backtest(0.8, segments={"north": 0.8, "south": 0.8}), champion)
+    assert not any("Not measured" in reason for reason in complete.reasons)
+    many = backtest(0.9, segments={"north": 0.8, **{f"s{n}": 0.9 for n in range(5)}})
+    assert any(
+        "Not measured: s0, s1, s2 …." in reason for reason in gate(backtest(0.8, segments={"north": 0.8}), many).reasons
+    )
