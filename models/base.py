@@ -37,6 +37,10 @@ class UseCaseSpec:
     rule_reads_history: bool = False
     """Whether the naive rule needs the training frame to make its feature rows."""
     candidates: tuple[str, ...] = ()
+    looks_back_days: int | None = None
+    """From how long ago on the last value said of a subject is wanted, to tell a trend; None wants none."""
+    label_horizon: str | None = None
+    """The column of both relations that says within how many days the outcome counts: a model serves one horizon."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +55,8 @@ class Context:
     seed: int = 20_240_229
     language: str = "en"
     """Of the sentences; feature rows carry it, so that a stored row speaks the same again."""
+    earlier: "Mapping[tuple[str, str], float]" = field(default_factory=dict)
+    """What was last said of a subject, by (platform, id), for use cases whose spec looks back; see `looks_back_days`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +67,8 @@ class TrainConfig:
     horizon_days: int | None = None
     candidates: tuple[str, ...] | None = None
     excluded_attributes: tuple[str, ...] = ()
+    allowed_attributes: tuple[str, ...] = ()
+    """Custom fields that are known beforehand, whatever the leak check makes of them."""
     promote: bool = True
 
 

@@ -25,7 +25,7 @@ USE_CASES: tuple[UseCaseSpec, ...] = (
         subject_kinds=("event", "series"),
         relation="attendance",
         training_relation="attendance_training",
-        candidates=("seasonal_naive", "weekday_profile", "prophet", "gradient_boosting", "mean"),
+        candidates=("seasonal_naive", "exponential_smoothing", "prophet", "gradient_boosting", "combination", "per_series"),
     ),
     UseCaseSpec(
         name="pricing",
@@ -43,6 +43,9 @@ USE_CASES: tuple[UseCaseSpec, ...] = (
         relation="lead_score",
         training_relation="lead_score_training",
         rule_reads_history=True,
+        candidates=("base_rate", "logistic", "additive_boosting", "pairwise_boosting", "blend"),
+        looks_back_days=7,
+        label_horizon="horizon_days",
     ),
 )
 
@@ -63,7 +66,7 @@ def use_case(name: str) -> UseCase:
 def pooled(name: str) -> PooledUseCase | None:
     """The pooled rung of use case `name`, its code imported now; None where it has none."""
     module = f"models.{spec(name).name}.pooled"
-    return cast(PooledUseCase, import_module(module).POOLED) if find_spec(module) is not None else None
+    return cast(PooledUseCase, import_module(module).POOLED_USE_CASE) if find_spec(module) is not None else None
 
 
 def outside(name: str) -> "OutsideUseCase | None":

@@ -42,6 +42,9 @@ class Training(Config):
     horizon_days: int | None = Field(None, gt=0, description="How far ahead to predict.")
     candidates: list[str] | None = Field(None, description="Compare only these; the naive rule is always among them.")
     excluded_attributes: list[str] = Field([], description="Custom fields that the model must not use.")
+    allowed_attributes: list[str] = Field(
+        [], description="Custom fields known beforehand, that the leak check must not drop."
+    )
     promote: bool = Field(True, description="Let the gate move the champion; off, the version is only registered.")
     force: bool = Field(True, description="Train even where there is a champion; the night turns this off.")
 
@@ -52,6 +55,7 @@ class Training(Config):
             horizon_days=self.horizon_days,
             candidates=None if self.candidates is None else tuple(self.candidates),
             excluded_attributes=tuple(self.excluded_attributes),
+            allowed_attributes=tuple(self.allowed_attributes),
             promote=self.promote,
         )
 

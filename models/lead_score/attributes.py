@@ -15,7 +15,8 @@ import polars as pl
 from numpy.typing import NDArray
 
 from models.base import FeatureRow
-from models.lead_score.rows import BUILT_IN
+from models.lead_score.columns import BUILT_IN
+from models.lead_score.splits import person_folds
 
 Floats = NDArray[np.float64]
 
@@ -128,7 +129,7 @@ def fit(
     dates: list[dict[str, Any]] = []
     categories: list[dict[str, Any]] = []
     dropped: dict[str, str] = {}
-    folds = np.random.default_rng(seed).permutation(int(groups.max()) + 1)[groups] % _FOLDS if len(groups) else groups
+    folds = person_folds(outcome, groups, _FOLDS, seed)
     held_out: dict[str, Floats] = {}
     for name in names(table.rows):
         if name in excluded:

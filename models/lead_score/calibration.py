@@ -1,11 +1,16 @@
-"""From log-odds to a probability to rely on: Platt scaling, an interval by bin, and a lead's place among others."""
+"""From log-odds to a probability to rely on: Venn–Abers, an interval by bin, and a lead's place among others.
 
+Kept as plain arrays: for each level of log-odds the pair of isotonic rates of Venn–Abers (`low`, `high`), and the points
+(`at`, `rate`) that the calibrated rate is read between. How a scorer is fitted, and on which leads it is calibrated, is
+in train.py and fitting.py.
+"""
+
+import warnings
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import beta, betabinom
-from sklearn.linear_model import LogisticRegression
 
 Floats = NDArray[np.float64]
 
@@ -15,46 +20,69 @@ GRADES = (("A", 0.90), ("B", 0.70), ("C", 0.40))
 _MAX_BINS = 10
 _BIN_CONVERSIONS = 15
 _DRIFT_BLOCKS = 5
+_MAX_LEVELS = 200
+_LEVEL_CONVERSIONS = 10
+"""A level holds so many on average: the merged rate of a level is drawn to a half as by one lead of either outcome."""
 
 
 def fit(log_odds: Floats, outcome: Floats, groups: NDArray[np.intp], drifts: float) -> dict[str, Any]:
-    """Learn slope, intercept, bins and the reference leads from a slice later than the model's own training.
+    """Learn the calibrated rate, bins and the reference leads from log-odds of leads the scorer was not fitted to.
 
-    Platt 1999, "Probabilistic outputs for support vector machines"; near-unpenalized, slope kept positive so
-    that the order of leads stays. A bin counts persons, not snapshots: one person's snapshots are not independent.
+    Venn–Abers (Vovk, Petej & Fedorova 2015, "Large-scale probabilistic predictors with and without guarantees of
+    validity"): two isotonic regressions, one for each outcome the lead might have, merged as high / (1 − low + high).
+    A bin counts persons, not snapshots: one person's snapshots are not independent.
     """
-    model = LogisticRegression(C=1e4, max_iter=200).fit(log_odds[:, None], outcome)
-    slope = max(float(model.coef_[0, 0]), 0.05)
-    calibration: dict[str, Any] = {"slope": slope, "intercept": float(model.intercept_[0]), "drift": drifts}
+    rarer = min(outcome.sum(), len(outcome) - outcome.sum())
+    levels = int(np.clip(rarer // _LEVEL_CONVERSIONS, 2, _MAX_LEVELS))
+    upto = np.unique(np.quantile(log_odds, np.linspace(0, 1, levels + 1)[1:], method="inverted_cdf"))
+    level = np.searchsorted(upto, log_odds)
+    low, high = _venn_abers(upto[level], outcome)
+    calibration: dict[str, Any] = {"levels": upto, "low": low, "high": high, "drift": drifts}
+    calibration |= _joined(log_odds, level, low, high)
     probability = apply(calibration, log_odds)
     bins = int(np.clip(outcome.sum() // _BIN_CONVERSIONS, 1, _MAX_BINS))
-    edges = np.unique(np.quantile(probability, np.linspace(0, 1, bins + 1)[1:-1]))
-    inside = np.searchsorted(edges, probability, side="right")
+    edges = np.unique(np.quantile(log_odds, np.linspace(0, 1, bins + 1)[1:-1]))
+    inside = np.searchsorted(edges, log_odds, side="right")
     full = [b for b in range(len(edges) + 1) if (inside == b).any()]
-    # Tied probabilities can leave a bin empty; its edge goes with it.
+    # Tied log-odds can leave a bin empty; its edge goes with it.
     calibration["edges"] = np.array([edges[b - 1] for b in full[1:]])
     calibration["bins"] = [_bin(probability[inside == b], outcome[inside == b], groups[inside == b]) for b in full]
-    calibration["reference"] = np.sort(np.round(probability, 6))
+    calibration["reference"] = np.sort(np.round(log_odds, 9))
     return calibration
 
 
 def apply(calibration: dict[str, Any], log_odds: Floats) -> Floats:
-    """Calibrated probability."""
-    return sigmoid(calibration["slope"] * log_odds + calibration["intercept"])
+    """Calibrated probability: between the two nearest points by a straight line, beyond the ends theirs.
+
+    Written out and not `np.interp`, which computes otherwise for many values than for one.
+    """
+    at, rate = calibration["at"], calibration["rate"]
+    right = np.clip(np.searchsorted(at, log_odds, side="right"), 1, max(1, len(at) - 1))
+    left = right - 1
+    right = np.minimum(right, len(at) - 1)
+    width = at[right] - at[left]
+    share = np.clip((log_odds - at[left]) / np.where(width > 0, width, 1.0), 0.0, 1.0)
+    found: Floats = rate[left] + share * (rate[right] - rate[left])
+    return found
 
 
-def interval(calibration: dict[str, Any], probability: Floats) -> tuple[Floats, Floats]:
+def pair(calibration: dict[str, Any], log_odds: Floats) -> tuple[Floats, Floats]:
+    """The two rates of Venn–Abers, (if it were no conversion, if it were one), at the level of each lead."""
+    level = np.minimum(np.searchsorted(calibration["levels"], log_odds), len(calibration["levels"]) - 1)
+    return calibration["low"][level], calibration["high"][level]
+
+
+def interval(calibration: dict[str, Any], log_odds: Floats) -> tuple[Floats, Floats]:
     """The range for the share that converts among as many leads like this one as its bin was learned from.
 
     Jeffreys interval (Brown, Cai & DasGupta 2001) around the bin's rate, moved to the lead's own probability on the
     log-odds scale. Its size n has 1/n = 1/n_bin + 1/n_group: what is uncertain is the rate that was learned, how
     it drifts, and the group observed. It always holds the probability itself.
     """
-    centre, known = _posterior(calibration, probability)
+    probability = apply(calibration, log_odds)
+    centre, known = _posterior(calibration, log_odds, probability)
     size = known / 2
-    tail = (1 - LEVEL) / 2
-    low = beta.ppf(tail, centre * size + 0.5, (1 - centre) * size + 0.5)
-    high = beta.ppf(1 - tail, centre * size + 0.5, (1 - centre) * size + 0.5)
+    low, high = jeffreys(centre * size, size)
     return np.minimum(low, probability), np.maximum(high, probability)
 
 
@@ -63,25 +91,30 @@ def judged_bins(outcome: Floats) -> int:
     return int(np.clip(outcome.sum() // 5, 5, 50))
 
 
-def coverage(calibration: dict[str, Any], probability: Floats, outcome: Floats, groups: NDArray[np.intp]) -> float:
-    """Share of equal test bins whose observed rate lies inside the interval for a group of their size.
+def coverage(calibration: dict[str, Any], log_odds: Floats, outcome: Floats, groups: NDArray[np.intp]) -> float:
+    """Share of equal test bins whose observed rate lies inside the interval for a group of their size; see `hit`."""
+    probability = apply(calibration, log_odds)
+    order = np.argsort(log_odds, kind="stable")
+    hits = []
+    for part in (part for part in np.array_split(order, judged_bins(outcome)) if len(part)):
+        centre, known = _posterior(calibration, log_odds[part], probability[part])
+        hits.append(hit(float(centre.mean()), float(known.mean()), outcome[part], groups[part]))
+    return float(np.mean(hits))
+
+
+def hit(centre: float, known: float, outcome: Floats, groups: NDArray[np.intp]) -> float:
+    """How far a group's observed rate lies inside the interval of a rate `centre` known from `known` persons: 0 to 1.
 
     Small groups have few possible rates, so a group counts by the part of its count's probability span, F(k − 1) to
     F(k) of the beta-binomial, that lies in the middle 80 % (the non-randomized PIT of Czado, Gneiting & Held 2009):
     whole-number bounds alone would cover more than they promise.
     """
-    bins = judged_bins(outcome)
-    order = np.argsort(probability, kind="stable")
-    hits = []
-    for part in (part for part in np.array_split(order, bins) if len(part)):
-        persons = len(np.unique(groups[part]))
-        centre, known = (float(found.mean()) for found in _posterior(calibration, probability[part]))
-        predictive = betabinom(persons, centre * known + 0.5, (1 - centre) * known + 0.5)
-        count = round(float(outcome[part].mean()) * persons)
-        below, upto = float(predictive.cdf(count - 1)), float(predictive.cdf(count))
-        inside = min(upto, (1 + LEVEL) / 2) - max(below, (1 - LEVEL) / 2)
-        hits.append(max(0.0, inside) / max(upto - below, 1e-12))
-    return float(np.mean(hits))
+    persons = len(np.unique(groups))
+    predictive = betabinom(persons, centre * known + 0.5, (1 - centre) * known + 0.5)
+    count = round(float(outcome.mean()) * persons)
+    below, upto = float(predictive.cdf(count - 1)), float(predictive.cdf(count))
+    inside = min(upto, (1 + LEVEL) / 2) - max(below, (1 - LEVEL) / 2)
+    return min(1.0, max(0.0, inside) / max(upto - below, 1e-12))
 
 
 def drift(outcome: Floats, moments: NDArray[np.int64], groups: NDArray[np.intp]) -> float:
@@ -89,48 +122,56 @@ def drift(outcome: Floats, moments: NDArray[np.int64], groups: NDArray[np.intp])
 
     The moment estimate of a variance component (DerSimonian & Laird 1986), on successive differences.
     """
-    steps = []
+    steps: list[float] = []
     before: tuple[float, float] | None = None
     for part in np.array_split(np.argsort(moments, kind="stable"), _DRIFT_BLOCKS):
+        if not len(part):
+            continue
         persons = len(np.unique(groups[part]))
         rate = (float(outcome[part].mean()) * persons + 0.5) / (persons + 1)
         now = (float(np.log(rate / (1 - rate))), 1 / (persons * rate * (1 - rate)))
         if before is not None:
             steps.append((now[0] - before[0]) ** 2 - now[1] - before[1])
         before = now
-    return max(0.0, float(np.mean(steps)))
+    return max(0.0, float(np.mean(steps))) if steps else 0.0
 
 
-def jeffreys(conversions: float, size: float) -> tuple[float, float]:
-    """The 80 % interval of a rate (Brown, Cai & DasGupta 2001); counts may be fractions."""
+def jeffreys(conversions: Floats, size: Floats) -> tuple[Floats, Floats]:
+    """The 80 % interval of rates (Brown, Cai & DasGupta 2001); counts may be fractions."""
     tail = (1 - LEVEL) / 2
-    low, high = beta.ppf([tail, 1 - tail], conversions + 0.5, size - conversions + 0.5)
-    return float(low), float(high)
+    ends = beta.ppf([[tail], [1 - tail]], conversions + 0.5, size - conversions + 0.5)
+    return ends[0], ends[1]
 
 
-def persons_behind(calibration: dict[str, Any], probability: float) -> int:
-    """How many persons the interval of this probability was learned from."""
-    found: int = calibration["bins"][int(np.searchsorted(calibration["edges"], probability, side="right"))]["persons"]
-    return found
+def known_persons(persons: Floats, rate: Floats, drifts: float) -> Floats:
+    """How many persons' worth of knowledge a rate learned from `persons` is later, when its log-odds have drifted."""
+    result: Floats = 1 / (1 / persons + rate * (1 - rate) * drifts)
+    return result
 
 
-def place(calibration: dict[str, Any], probability: float) -> dict[str, Any]:
-    """`score` (1–99), `grade`, `rank` and `ranked_among`: the lead's place among the reference leads in the model.
+def persons_behind(calibration: dict[str, Any], log_odds: Floats) -> NDArray[np.intp]:
+    """How many persons the interval of each lead was learned from."""
+    persons = np.array([part["persons"] for part in calibration["bins"]], dtype=np.intp)
+    return persons[np.searchsorted(calibration["edges"], log_odds, side="right")]
 
-    Fixed with the model, so a lead's place never depends on who happens to be scored beside it: rank is one
-    plus the number of reference leads above it, among them and itself.
+
+def places(calibration: dict[str, Any], log_odds: Floats) -> list[dict[str, Any]]:
+    """`score` (1–99), `grade`, `rank` and `ranked_among` of each lead: its place among the reference leads in the model.
+
+    By log-odds, which order leads whose calibrated rate is one too. Fixed with the model, so a lead's place never
+    depends on who happens to be scored beside it: rank is one plus the number of reference leads above it, among them
+    and itself.
     """
     reference = calibration["reference"]
-    below = int(np.searchsorted(reference, round(probability, 6), side="left"))
-    not_above = int(np.searchsorted(reference, round(probability, 6), side="right"))
+    value = np.round(log_odds, 9)
+    below = np.searchsorted(reference, value, side="left")
+    not_above = np.searchsorted(reference, value, side="right")
     share = (below + not_above) / 2 / len(reference)
-    grade = next((name for name, least in GRADES if share >= least), "D")
-    return {
-        "score": int(min(99, max(1, 1 + int(share * 99)))),
-        "grade": grade,
-        "rank": len(reference) - not_above + 1,
-        "ranked_among": len(reference) + 1,
-    }
+    score = np.clip(1 + (share * 99).astype(np.intp), 1, 99)
+    names = np.array(["D", *[name for name, _ in reversed(GRADES)]])
+    grade = names[np.searchsorted([least for _, least in reversed(GRADES)], share, side="right")]
+    ranked = zip(score.tolist(), grade.tolist(), (len(reference) - not_above + 1).tolist(), strict=True)
+    return [{"score": s, "grade": g, "rank": r, "ranked_among": len(reference) + 1} for s, g, r in ranked]
 
 
 def sigmoid(value: Floats) -> Floats:
@@ -146,17 +187,43 @@ def logit(rate: Floats) -> Floats:
     return result
 
 
-def _posterior(calibration: dict[str, Any], probability: Floats) -> tuple[Floats, Floats]:
+def _posterior(calibration: dict[str, Any], log_odds: Floats, probability: Floats) -> tuple[Floats, Floats]:
     """(rate expected of leads with this probability, on how many persons' worth of knowledge)."""
-    inside = np.searchsorted(calibration["edges"], probability, side="right")
+    inside = np.searchsorted(calibration["edges"], log_odds, side="right")
     persons = np.array([part["persons"] for part in calibration["bins"]], dtype=np.float64)
     rate = np.array([part["rate"] for part in calibration["bins"]])
     mean = np.array([part["mean"] for part in calibration["bins"]])
     shift = logit((rate * persons + 0.5) / (persons + 1)) - logit(mean)
     centre = sigmoid(logit(probability) + shift[inside])
-    spread = centre * (1 - centre)
-    return centre, 1 / (1 / persons[inside] + spread * calibration["drift"])
+    return centre, known_persons(persons[inside], centre, calibration["drift"])
 
 
 def _bin(probability: Floats, outcome: Floats, groups: NDArray[np.intp]) -> dict[str, Any]:
     return {"mean": float(probability.mean()), "rate": float(outcome.mean()), "persons": len(np.unique(groups))}
+
+
+def _venn_abers(levels: Floats, outcome: Floats) -> tuple[Floats, Floats]:
+    """(rates if a lead of the level were no conversion, if it were one), one for each distinct level in order."""
+    before = np.geterr()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        from venn_abers.venn_abers import calc_p0p1
+
+        found_low, found_high, _ = calc_p0p1(np.column_stack([levels, levels]), outcome)
+    # Importing it switches numpy's own warnings off for the whole process.
+    np.seterr(**before)
+    return np.array(found_low[1:, 1], dtype=np.float64), np.array(found_high[:-1, 1], dtype=np.float64)
+
+
+def _joined(log_odds: Floats, level: NDArray[np.intp], low: Floats, high: Floats) -> dict[str, Any]:
+    """The merged rate at the middle of every flat stretch, to be joined by straight lines: the order of leads stays.
+
+    Centred isotonic regression (Oron & Flournoy 2017): steps are an artefact, and between them it errs less.
+    """
+    rate = high / (1 - low + high)
+    stretch = np.concatenate([[0], np.cumsum(np.diff(high) > 1e-12)])[level]
+    leads = np.bincount(stretch)
+    return {
+        "at": np.bincount(stretch, log_odds) / leads,
+        "rate": np.maximum.accumulate(np.bincount(stretch, rate[level]) / leads),
+    }

@@ -1,72 +1,82 @@
 """Why a lead has its probability: additive parts, what would change it, and one plain sentence.
 
-Parts are log-odds against a typical lead, rescaled to probability: part_i = φ_i · (p − p0) / (logit p − logit p0),
-so that they sum to p − p0 (the linear interpolation of Shapley's axioms used for link functions: efficiency holds
-by construction, the order of parts and their signs are those in log-odds).
+Parts are log-odds against a typical lead, rescaled to probability: part_i = φ_i · (p − p0) / Σφ, so that they sum to
+p − p0 (the linear interpolation of Shapley's axioms used for link functions: efficiency holds by construction, the
+order of parts and their signs are those in log-odds). Words are the catalogue's.
 """
 
 import re
 from collections.abc import Mapping, Sequence
 from datetime import date
+from functools import lru_cache
 from typing import Any
 
 from integrator.contracts.insight import Contribution
 from models.base import FeatureRow
-from models.lead_score.rows import BUILT_IN
+from models.lead_score.columns import BUILT_IN
+from models.messages import Catalogue, catalogue
 
 ACTIONABLE = ("stage", "purchases")
 """What the host can act on; a lead's own attributes are context until a partner says otherwise."""
 KEEP = 5
-_LABELS = {
-    "age_days": "Days since it came in",
-    "created_weekday": "Weekday it came in (1 is Monday)",
-    "created_hour": "Hour it came in",
-    "purchases": "Purchases so far",
-    "spent": "Spent so far",
-    "stage": "Stage",
-    "source": "Source",
-    "country": "Country",
-}
-_LONG = {
-    "amt": "amount", "avg": "average", "cnt": "count", "dest": "destination", "nr": "number", "num": "number",
-    "orig": "origin", "pct": "percent", "qty": "quantity", "srch": "search",
-}  # fmt: skip
-"""Abbreviations that are the same in every trade; what belongs to one trade is not guessed."""
+DECIMALS = 4
+UNIT = 10**DECIMALS
+OTHER = "other"
 _DATE_WORDS = ("date", "day", "on", "at", "time", "deadline", "birthday")
 _ALIKE = 0.05
 _CODE_WEIGHT = 0.4
 _SECOND_DATE = 0.4
 _WORTH = 0.2
+_FIELDS = frozenset(BUILT_IN)
 
 
-def label(column: Mapping[str, Any], row: FeatureRow) -> str:
-    """Plain words for one factor of one lead, its value included; `column` is the encoder's, with owner and kind."""
+def language_of(row: FeatureRow) -> Catalogue:
+    """The catalogue a row's prediction speaks; English for rows of before there was a choice."""
+    return catalogue("lead_score", str(row.get("language") or "en"))
+
+
+def named(column: Mapping[str, Any], row: FeatureRow, words: Catalogue) -> tuple[str, str]:
+    """A factor's name and its value for one lead in plain words; `column` is the encoder's, with owner and kind."""
     owner, kind = str(column["owner"]), column["kind"]
     if kind == "span":
         first, second = str(column["name"]).split("|")
         days = _days(_value(first, row), _value(second, row))
-        name = f"Days from {humanized(first).lower()} to {humanized(second).lower()}"
-        return f"{name}: {'not known' if days is None else days}"
+        told = {"first": humanized(first, words).lower(), "second": humanized(second, words).lower()}
+        return words("label.span", **told), words("value.unknown") if days is None else str(days)
     value = _value(owner, row)
-    name = _LABELS.get(owner, "") or humanized(owner)
+    name = words(f"label.{owner}") if owner in _FIELDS else humanized(owner, words)
     if kind == "date":
         days = _days(row["as_of"], value)
-        dated = name if name.split()[-1].lower() in _DATE_WORDS else f"{name} date"
-        return f"{dated}: {'not known' if days is None else _away(days)}"
+        dated = name if name.split()[-1].lower() in _DATE_WORDS else words("label.dated", name=name)
+        return dated, words("value.unknown") if days is None else _away(days, words)
     if value is None or value == "":
-        return f"{name}: not known"
+        return name, words("value.unknown")
+    if owner == "created_weekday" and words.has(f"weekday.{value}"):
+        return name, words(f"weekday.{value}")
     if isinstance(value, bool):
-        return f"{name}: {'yes' if value else 'no'}"
-    shown = _number(value) if isinstance(value, int | float) else str(value)
-    return f"{name}: {shortened(shown)}"
+        return name, words("value.yes" if value else "value.no")
+    return name, shortened(_number(value, words) if isinstance(value, int | float) else str(value))
 
 
-def humanized(name: str) -> str:
+def label(column: Mapping[str, Any], row: FeatureRow, words: Catalogue) -> str:
+    """`Stage: lead`."""
+    name, value = named(column, row, words)
+    return words("label.valued", name=name, value=value)
+
+
+def humanized(name: str, words: Catalogue) -> str:
     """`is_packageDeal` → `Is package deal`, `srch_adults_cnt` → `Search adults count`."""
-    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", name).replace("_", " ").replace("-", " ").lower().split()
-    if len(words) > 1 and words[-1] in ("id", "ids"):
-        words.pop()
-    return shortened(" ".join(_LONG.get(word, word) for word in words).capitalize() or name)
+    return _humanized(name, words.language)
+
+
+@lru_cache(maxsize=4096)
+def _humanized(name: str, language: str) -> str:
+    words = catalogue("lead_score", language)
+    parts = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", name).replace("_", " ").replace("-", " ").lower().split()
+    if len(parts) > 1 and parts[-1] in ("id", "ids"):
+        parts.pop()
+    spelled = [words(f"abbreviation.{part}") if words.has(f"abbreviation.{part}") else part for part in parts]
+    return shortened(" ".join(spelled).capitalize() or name)
 
 
 def shortened(text: str) -> str:
@@ -74,76 +84,123 @@ def shortened(text: str) -> str:
     return text if len(text) <= 40 else text[:37] + "..."
 
 
-def kinds(columns: Sequence[Mapping[str, Any]], row: FeatureRow) -> dict[str, str]:
-    """The kind of every factor; `code` for a category that is a bare number to a reader."""
-    found = {str(column["owner"]): str(column["kind"]) for column in columns}
-    return {
-        owner: "code" if kind == "category" and str(_value(owner, row)).strip().isdigit() else kind
-        for owner, kind in found.items()
-    }
+def kind_of(column: Mapping[str, Any], row: FeatureRow) -> str:
+    """The kind of a factor; `code` for a category that is a bare number to a reader."""
+    if column["kind"] == "category" and str(_value(str(column["owner"]), row)).strip().isdigit():
+        return "code"
+    return str(column["kind"])
 
 
 def parts(
-    columns: Sequence[Mapping[str, Any]], phi: Sequence[float], scale: float, row: FeatureRow
-) -> list[Contribution]:
-    """The five largest parts for and against, in probability; `scale` is (p − p0) / (logit p − logit p0)."""
-    ranked = sorted(range(len(columns)), key=lambda i: (-abs(phi[i]), columns[i]["owner"]))
-    kept = [i for i in ranked if phi[i] > 0][:KEEP] + [i for i in ranked if phi[i] < 0][:KEEP]
-    return [
-        Contribution(
-            columns[i]["owner"], label(columns[i], row), float(phi[i] * scale), columns[i]["owner"] in ACTIONABLE
-        )
-        for i in kept
-    ]
+    columns: Sequence[Mapping[str, Any]],
+    phi: Sequence[float],
+    scale: float,
+    row: FeatureRow,
+    words: Catalogue,
+    difference: int,
+) -> tuple[tuple[Contribution, ...], list[int]]:
+    """The five largest parts for and against, and which columns they are; then `other`, so that the sum is exact.
+
+    `scale` is (p − p0) / Σφ; `difference` is what all parts sum to, in units of the last published digit. `columns` are
+    sorted by owner, which orders parts of one size.
+    """
+    order = sorted(range(len(columns)), key=lambda i: -abs(phi[i]))
+    above, below = [i for i in order if phi[i] > 0][:KEEP], [i for i in order if phi[i] < 0][:KEEP]
+    kept = sorted((i for i in (*above, *below) if round(phi[i] * scale * UNIT)), key=lambda i: -abs(phi[i]))
+    found = []
+    for i in kept:
+        effect = round(phi[i] * scale * UNIT)
+        difference -= effect
+        owner = columns[i]["owner"]
+        found.append(Contribution(owner, label(columns[i], row, words), effect / UNIT, owner in ACTIONABLE))
+    if difference:
+        found.append(Contribution(OTHER, words("label.other"), difference / UNIT, False))
+    return tuple(found), kept
 
 
 def summary(
     value: float,
     baseline: float,
-    horizon: int,
-    place: Mapping[str, Any],
-    found: Sequence[Contribution],
-    kind_of: Mapping[str, str],
+    horizon: int | None,
+    grade: str,
+    reasons: Sequence[tuple[str, str]],
+    words: Catalogue,
 ) -> str:
     """One sentence: how likely, against whom, and the one or two strongest reasons in that direction."""
-    text = f"{value:.1%} likely to convert within {horizon} days (grade {place['grade']})"
-    typical = f"the {baseline:.1%} of a typical lead (half do better)"
-    reasons = _reasons([part for part in found if (part.effect > 0) == (value > baseline)], kind_of)
-    because = f", mainly because of {' and '.join(reasons)}" if reasons else ""
+    likely = words("summary.likely", probability=words.percent(value, 1), within=within(horizon, words), grade=grade)
+    typical = words("summary.typical", probability=words.percent(baseline, 1))
     share = value / baseline if baseline > 0 else 1.0
     if abs(share - 1) < _ALIKE:
-        return f"{text}, about {typical}."
+        return words("summary.about", likely=likely, typical=typical)
+    told = {"likely": likely, "typical": typical, "because": _because(reasons, words)}
     if share >= 2:
-        return f"{text}, {share:.1f} times {typical}{because}."
-    return f"{text}, {abs(share - 1):.0%} {'above' if share > 1 else 'below'} {typical}{because}."
+        return words("summary.times", times=words.number(share, 1), **told)
+    return words("summary.above" if share > 1 else "summary.below", percent=words.percent(abs(share - 1)), **told)
 
 
-def _reasons(side: Sequence[Contribution], kind_of: Mapping[str, str]) -> list[str]:
-    """At most two. A bare code tells a reader little, and of two dates the second tells little new: these weigh less."""
-    ranked: list[tuple[float, Contribution]] = []
-    for part in side:
-        kind = kind_of.get(part.factor, "")
-        if part.factor in kind_of:
-            ranked.append((abs(part.effect) * (_CODE_WEIGHT if kind == "code" else 1.0), part))
-    ranked.sort(key=lambda pair: (-pair[0], pair[1].factor))
-    if not ranked:
+def within(horizon: int | None, words: Catalogue) -> str:
+    """The part of a sentence that says within how many days; empty for labels without a horizon."""
+    return "" if horizon is None else words("summary.within", horizon=horizon)
+
+
+def strongest(
+    columns: Sequence[Mapping[str, Any]],
+    kept: Sequence[int],
+    found: Sequence[Contribution],
+    is_above: bool,
+    row: FeatureRow,
+    words: Catalogue,
+) -> list[tuple[str, str]]:
+    """Name and value of at most two parts on the lead's side of the typical one, for its sentence.
+
+    A bare code tells a reader little, and of two dates the second tells little new: these weigh less.
+    """
+    side = [(part, columns[i], kind_of(columns[i], row)) for part, i in zip(found, kept, strict=False)]
+    side = [(part, column, kind) for part, column, kind in side if (part.effect > 0) == is_above]
+    if not side:
         return []
-    first = ranked[0][1]
-    is_date = kind_of[first.factor] == "date"
-    again = [(w * (_SECOND_DATE if is_date and kind_of[p.factor] == "date" else 1.0), p) for w, p in ranked[1:]]
-    again.sort(key=lambda pair: (-pair[0], pair[1].factor))
-    chosen = [first, *(part for weight, part in again[:1] if weight >= _WORTH * ranked[0][0])]
-    return [_phrase(part.label) for part in chosen]
+    weights = [abs(part.effect) * (_CODE_WEIGHT if kind == "code" else 1.0) for part, _, kind in side]
+    first = max(range(len(side)), key=lambda i: weights[i])
+    chosen, largest = [first], weights[first]
+    again = [
+        w * (_SECOND_DATE if side[first][2] == "date" == side[i][2] else 1.0) if i != first else -1.0
+        for i, w in enumerate(weights)
+    ]
+    second = max(range(len(side)), key=lambda i: again[i])
+    if second != first and again[second] >= _WORTH * largest:
+        chosen.append(second)
+    return [named(side[i][1], row, words) for i in chosen]
 
 
-def _phrase(text: str) -> str:
-    """`Stage: lead` → `stage (lead)`."""
-    name, _, value = text.partition(": ")
-    return f"{name[:1].lower()}{name[1:]} ({value})" if value else f"{name[:1].lower()}{name[1:]}"
+def _because(reasons: Sequence[tuple[str, str]], words: Catalogue) -> str:
+    told = [words("summary.reason", name=f"{name[:1].lower()}{name[1:]}", value=value) for name, value in reasons]
+    if not told:
+        return ""
+    both = told[0] if len(told) == 1 else words("summary.both", first=told[0], second=told[1])
+    return words("summary.because", reasons=both)
+
+
+def trend(probability: float, earlier: float | None) -> str:
+    """`improving`, `steady` or `declining`, by a tenth of the earlier probability; else `not_enough_information`."""
+    if earlier is None:
+        return "not_enough_information"
+    if abs(probability - earlier) <= 0.1 * earlier:
+        return "steady"
+    return "improving" if probability > earlier else "declining"
+
+
+def why(family: str, scores: Mapping[str, float], words: Catalogue) -> str:
+    """Why this family makes the prediction; `scores` are the log-losses of the backtest, empty where there was none."""
+    rule = scores.get("base_rate")
+    if rule is None:
+        return words("why.rule_only")
+    if family == "base_rate":
+        return words("why.rule_best", rule=words.number(rule, 4))
+    return words("why.best", family=family, score=words.number(scores[family], 4), rule=words.number(rule, 4))
 
 
 def _value(owner: str, row: FeatureRow) -> Any:
-    return row.get(owner) if owner in BUILT_IN else row["attributes"].get(owner)
+    return row.get(owner) if owner in _FIELDS else row["attributes"].get(owner)
 
 
 def _days(start: Any, end: Any) -> int | None:
@@ -154,25 +211,14 @@ def _days(start: Any, end: Any) -> int | None:
         return None
 
 
-def _away(days: int) -> str:
+def _away(days: int, words: Catalogue) -> str:
     if days == 0:
-        return "today"
-    return f"{_counted(days)} ahead" if days > 0 else f"{_counted(-days)} ago"
+        return words("value.today")
+    counted = words("value.day") if abs(days) == 1 else words("value.days", count=abs(days))
+    return words("value.ahead" if days > 0 else "value.ago", days=counted)
 
 
-def _counted(days: int) -> str:
-    return f"{days} day{'' if abs(days) == 1 else 's'}"
-
-
-def _number(value: float) -> str:
+def _number(value: float, words: Catalogue) -> str:
     """Whole numbers as they are, others to four digits: 8372, 0.3333."""
-    return f"{value:.0f}" if float(value).is_integer() or abs(value) >= 1000 else f"{value:.4g}"
-
-
-def trend(probability: float, earlier: float | None) -> str:
-    """`improving`, `steady` or `declining`, by a tenth of the earlier probability; else `not_enough_information`."""
-    if earlier is None:
-        return "not_enough_information"
-    if abs(probability - earlier) <= 0.1 * earlier:
-        return "steady"
-    return "improving" if probability > earlier else "declining"
+    shown = f"{value:.0f}" if float(value).is_integer() or abs(value) >= 1000 else f"{value:.4g}"
+    return shown.replace(".", words("format.decimal"))

@@ -10,15 +10,16 @@ from integrator.contracts.errors import Defect
 from integrator.contracts.insight import Interval, Subject
 from models.base import FeatureRow, FittedModel, Prediction
 from models.lead_score import attributes, calibration, explain, scorecard
-from models.lead_score.rates import STATE_VERSION, BaseRate
-from models.rounding import additive, rounded
+from models.lead_score.explain import UNIT
+from models.lead_score.rates import STATE_VERSION, BaseRate, unscored
+from models.messages import Catalogue
 
 Floats = NDArray[np.float64]
-DECIMALS = 4
 _MOST_STAGES = 20
 _PERSONS = 100
 _NARROW = 0.5
 """Half an interval's width, relative to the probability, up to which it is called narrow."""
+_STATE = ("encoder", "card", "calibrated", "coverage", "candidate", "horizon_days", "scores")
 
 
 class LeadModel:
@@ -32,13 +33,20 @@ class LeadModel:
         calibrated: dict[str, Any],
         coverage: float | None,
         candidate: str,
+        horizon_days: int | None = None,
+        scores: Mapping[str, float] | None = None,
     ) -> None:
-        """As `train` makes them; `coverage` is that of the backtest, `candidate` the name that won it."""
+        """As `train` makes them: `coverage` and `scores` (log-loss by candidate) are those of the backtest.
+
+        `horizon_days` is what the labels meant; None, for labels without a horizon, scores whatever row comes.
+        """
         self.encoder = encoder
         self.card = card
         self.calibrated = calibrated
         self.coverage = coverage
         self.candidate = candidate
+        self.horizon_days = horizon_days
+        self.scores = dict(scores or {})
         first: dict[str, dict[str, Any]] = {}
         for column in encoder["columns"]:
             first.setdefault(column["owner"], column)
@@ -47,122 +55,131 @@ class LeadModel:
 
     def state(self) -> dict[str, Any]:
         """See `FittedModel.state`."""
-        return {
-            "state_version": STATE_VERSION,
-            "model": "lead",
-            "encoder": self.encoder,
-            "card": self.card,
-            "calibrated": self.calibrated,
-            "coverage": self.coverage,
-            "candidate": self.candidate,
-        }
+        return {"state_version": STATE_VERSION, "model": "lead"} | {name: getattr(self, name) for name in _STATE}
+
+    def raw(self, matrix: Floats) -> Floats:
+        """Uncalibrated log-odds, of rows that `attributes.transform` encoded."""
+        return scorecard.log_odds(self.card, scorecard.effects(self.card, matrix))
 
     def probabilities(self, matrix: Floats) -> Floats:
-        """Calibrated probabilities, unrounded, of rows that `attributes.transform` encoded."""
-        found = scorecard.effects(self.card, matrix)
-        return calibration.apply(self.calibrated, scorecard.log_odds(self.card, found))
+        """Calibrated probabilities, unrounded, of the same."""
+        return calibration.apply(self.calibrated, self.raw(matrix))
 
     def predict(self, rows: Sequence[FeatureRow]) -> list[Prediction]:
-        """One prediction per row, in order; nothing of a row's prediction depends on the rows beside it."""
-        if not rows:
-            return []
+        """One prediction per row, in order; nothing of a row's prediction depends on the rows beside it.
+
+        A lead asked about within another horizon than the model learned is refused.
+        """
+        asked = [row for row in rows if self._answers(row)]
+        scored = iter(self._scored(asked) if asked else [])
+        return [next(scored) if self._answers(row) else self._other_horizon(row) for row in rows]
+
+    def _answers(self, row: FeatureRow) -> bool:
+        return self.horizon_days is None or row["horizon_days"] == self.horizon_days
+
+    def _scored(self, rows: Sequence[FeatureRow]) -> list[Prediction]:
         matrix = attributes.transform(self.encoder, rows)
         found = scorecard.effects(self.card, matrix)
         raw = scorecard.log_odds(self.card, found)
         probability = calibration.apply(self.calibrated, raw)
         typical = float(calibration.apply(self.calibrated, np.array([self.card["intercept"]]))[0])
-        low, high = calibration.interval(self.calibrated, probability)
-        phi = self._by_owner(found)
-        total = self.calibrated["slope"] * (raw - self.card["intercept"])
+        low, high = (np.round(bound * UNIT).astype(int) for bound in calibration.interval(self.calibrated, raw))
+        total = raw - self.card["intercept"]
         flat = np.abs(total) < 1e-9
         scale = np.where(flat, typical * (1 - typical), (probability - typical) / np.where(flat, 1.0, total))
-        changes = self._changes(rows, matrix, raw)
-        return [
-            self._one(
-                row,
-                float(probability[i]),
-                typical,
-                (float(low[i]), float(high[i])),
-                phi[i].tolist(),
-                float(scale[i]),
-                changes[i],
-            )
-            for i, row in enumerate(rows)
-        ]
+        changes = self._changes(rows, matrix, raw, probability)
+        persons = calibration.persons_behind(self.calibrated, raw)
+        columns = (
+            rows, probability.tolist(), low.tolist(), high.tolist(), self._by_owner(found).tolist(), scale.tolist(),
+            calibration.places(self.calibrated, raw), persons.tolist(), changes,
+        )  # fmt: skip
+        return [self._one(typical, *lead) for lead in zip(*columns, strict=True)]
 
     def _by_owner(self, found: Floats) -> Floats:
         phi = np.zeros((len(found), len(self.owners)))
         for j, column in enumerate(self.encoder["columns"]):
-            phi[:, self._place[column["owner"]]] += self.calibrated["slope"] * found[:, j]
+            phi[:, self._place[column["owner"]]] += found[:, j]
         return phi
 
     def _one(
         self,
+        typical: float,
         row: FeatureRow,
         probability: float,
-        typical: float,
-        bounds: tuple[float, float],
+        low: int,
+        high: int,
         phi: list[float],
         scale: float,
+        place: dict[str, Any],
+        persons: int,
         changes: list[dict[str, Any]],
     ) -> Prediction:
-        value, baseline = rounded(probability, DECIMALS), rounded(typical, DECIMALS)
-        parts = explain.parts(self.owners, phi, scale, row)
-        contributions = additive(value, baseline, parts, decimals=DECIMALS, keep=len(parts))
-        place = calibration.place(self.calibrated, probability)
-        horizon = int(row["horizon_days"])
-        persons = calibration.persons_behind(self.calibrated, probability)
-        low, high = min(rounded(bounds[0], DECIMALS), value), max(rounded(bounds[1], DECIMALS), value)
+        words = explain.language_of(row)
+        units, typical_units = round(probability * UNIT), round(typical * UNIT)
+        value, baseline = units / UNIT, typical_units / UNIT
+        contributions, kept = explain.parts(self.owners, phi, scale, row, words, units - typical_units)
+        reasons = explain.strongest(self.owners, kept, contributions, units > typical_units, row, words)
+        horizon = row["horizon_days"]
+        least, most = min(low, units) / UNIT, max(high, units) / UNIT
         return Prediction(
             subject=Subject("contact", str(row["contact_id"]), str(row["platform"])),
             status="ready",
             rung="partner",
             value=value,
             unit="probability",
-            interval=Interval(calibration.LEVEL, low, high),
-            confidence_label=confidence(value, baseline, low, high, persons),
+            interval=Interval(calibration.LEVEL, least, most),
+            confidence_label=confidence(value, baseline, least, most, persons),
             coverage=self.coverage,
             observations=persons,
             baseline=baseline,
             contributions=contributions,
-            summary=explain.summary(value, baseline, horizon, place, contributions, explain.kinds(self.owners, row)),
+            summary=explain.summary(value, baseline, horizon, place["grade"], reasons, words),
             details={
                 **place,
                 "trend": explain.trend(probability, row.get("earlier_probability")),
                 "horizon_days": horizon,
-                "what_would_change_it": changes,
+                "what_would_change_it": [_worded(step, words) for step in changes],
+                "family": self.candidate,
+                "alternatives": self.scores,
+                "why": explain.why(self.candidate, self.scores, words),
             },
             records=1 + int(row.get("purchases") or 0),
         )
 
-    def _changes(self, rows: Sequence[FeatureRow], matrix: Floats, raw: Floats) -> list[list[dict[str, Any]]]:
+    def _other_horizon(self, row: FeatureRow) -> Prediction:
+        told = {"trained": self.horizon_days, "asked": row["horizon_days"]}
+        return unscored(row, explain.language_of(row)("rule.other_horizon", **told), 0, rung="partner")
+
+    def _changes(
+        self, rows: Sequence[FeatureRow], matrix: Floats, raw: Floats, now: Floats
+    ) -> list[list[dict[str, Any]]]:
         """For what the host can act on: the one change that raises the probability most, where any does."""
         found: list[list[dict[str, Any]]] = [[] for _ in rows]
-        now = calibration.apply(self.calibrated, raw)
-        for j, column in enumerate(self.encoder["columns"]):
-            if column["owner"] not in explain.ACTIONABLE:
-                continue
-            for value, encoded in self._alternatives(column, matrix[:, j]):
-                gain = scorecard.effect(self.card["columns"][j], encoded) - scorecard.effect(
-                    self.card["columns"][j], matrix[:, j]
-                )
-                then = calibration.apply(self.calibrated, raw + gain)
-                for i in np.flatnonzero(np.round(then - now, DECIMALS) > 0):
-                    step = {
-                        "factor": column["owner"],
-                        "label": f"{explain.humanized(column['owner'])}: {value}",
-                        "direction": "up",
-                        "effect": rounded(float(then[i] - now[i]), DECIMALS),
-                    }
-                    found[i].append(step)
-        return [_best(steps) for steps in found]
+        for owner in explain.ACTIONABLE:
+            best, chosen = np.zeros(len(rows)), np.zeros(len(rows), dtype=np.intp)
+            options = [
+                (column, value, encoded)
+                for column, j in ((c, j) for j, c in enumerate(self.encoder["columns"]) if c["owner"] == owner)
+                for value, encoded in self._alternatives(column, j, matrix)
+            ]
+            for number, (column, _, encoded) in enumerate(options):
+                place = self.encoder["columns"].index(column)
+                gain = scorecard.gain(self.card, matrix, place, encoded)
+                raised = np.round((calibration.apply(self.calibrated, raw + gain) - now) * UNIT)
+                better = raised > best
+                best[better], chosen[better] = raised[better], number
+            for i in np.flatnonzero(best > 0).tolist():
+                found[i].append({"factor": owner, "to": options[chosen[i]][1], "effect": int(best[i]) / UNIT})
+        return [sorted(steps, key=lambda step: (-step["effect"], step["factor"])) for steps in found]
 
-    def _alternatives(self, column: dict[str, Any], values: Floats) -> list[tuple[str, Floats]]:
+    def _alternatives(self, column: dict[str, Any], place: int, matrix: Floats) -> list[tuple[str | None, Floats]]:
+        """(what it becomes, None for one more; the column's values then)."""
+        values = matrix[:, place]
         if column["kind"] == "number":
-            return [("one more", np.where(np.isfinite(values), values, 0.0) + 1)]
+            return [(None, np.where(np.isfinite(values), values, 0.0) + 1)]
         if column["kind"] == "category" and column["owner"] == "stage":
             levels = sorted(column["levels"].items(), key=lambda level: (-level[1], level[0]))[:_MOST_STAGES]
-            return [(name, np.full(len(values), encoded)) for name, encoded in levels]
+            return [(name, np.full(len(values), encoded)) for name, encoded in sorted(levels)]
         return []
 
 
@@ -171,10 +188,10 @@ def restore(state: Mapping[str, Any]) -> FittedModel:
     if state.get("state_version") != STATE_VERSION:
         raise Defect(f"lead_score state_version {state.get('state_version')!r} is not known; known: {STATE_VERSION}")
     if state["model"] == "base_rate":
-        return BaseRate(state["rates"])
+        return BaseRate(state["rates"], state["scores"])
     if state["model"] != "lead":
         raise Defect(f"lead_score model {state['model']!r} is not known; known: lead, base_rate")
-    return LeadModel(**{name: state[name] for name in ("encoder", "card", "calibrated", "coverage", "candidate")})
+    return LeadModel(**{name: state[name] for name in _STATE})
 
 
 def confidence(value: float, baseline: float, low: float, high: float, persons: int) -> str:
@@ -186,7 +203,7 @@ def confidence(value: float, baseline: float, low: float, high: float, persons: 
     return "medium" if (is_apart or is_narrow) and persons >= _PERSONS else "low"
 
 
-def _best(steps: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The best step of each factor, largest first."""
-    ranked = sorted(steps, key=lambda step: (-step["effect"], step["factor"], step["label"]))
-    return list({step["factor"]: step for step in reversed(ranked)}.values())[::-1]
+def _worded(step: dict[str, Any], words: Catalogue) -> dict[str, Any]:
+    value = words("value.one_more") if step["to"] is None else step["to"]
+    told = words("label.valued", name=words(f"label.{step['factor']}"), value=value)
+    return {"factor": step["factor"], "label": told, "direction": "up", "effect": step["effect"]}

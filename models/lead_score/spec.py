@@ -38,10 +38,11 @@ class LeadScore:
         from models.lead_score import rates, train
         from models.lead_score.rows import feature_rows
 
-        if history is None or not len(history):
-            return feature_rows(live)
-        data, _ = train.labelled(history, TrainConfig())
-        return feature_rows(live, rates.recent(data.rows, data.outcome, data.moments))
+        known = None
+        if history is not None and len(history):
+            data, _ = train.labelled(history, TrainConfig())
+            known = rates.recent(data.rows, data.outcome, data.moments, data.persons, data.horizon_seconds)
+        return feature_rows(live, context.language, rates=known, earlier=context.earlier)
 
     def rule(self) -> FittedModel:
         """The recent conversion rate, from the rows that carry it."""

@@ -145,7 +145,7 @@ def test_what_is_no_object_is_refused_and_nothing_else_is() -> None:
 def test_a_single_class_in_the_latest_part_is_not_ready_with_its_counts(frame: pl.DataFrame) -> None:
     late = frame["as_of"] > frame["as_of"].sort()[int(0.7 * frame.height)]
     odd = frame.with_columns(converted=pl.col("converted") & ~late)
-    with pytest.raises(NotReady, match="the test part, split by time, has 0 conversions"):
+    with pytest.raises(NotReady, match="the test part of its split has 0 conversions"):
         USE_CASE.train(odd, FAST, CONTEXT)
 
 
@@ -191,7 +191,7 @@ def test_candidates_are_kept_and_the_rule_is_always_among_them(frame: pl.DataFra
     found = USE_CASE.train(frame, TrainConfig(candidates=("base_rate",)), CONTEXT)
     assert [score.candidate for score in found.backtest.scores] == ["base_rate"] == [found.backtest.chosen]
     assert isinstance(found.model, BaseRate) and found.backtest.plot_png is None
-    with pytest.raises(InvalidInput, match=r"forest.*base_rate, logistic, additive_boosting"):
+    with pytest.raises(InvalidInput, match=r"forest.*base_rate, logistic, additive_boosting, pairwise_boosting, blend"):
         USE_CASE.train(frame, TrainConfig(candidates=("logistic", "forest")), CONTEXT)
 
 
@@ -207,8 +207,19 @@ def test_the_rule_needs_its_least_leads(leads_known: int, status: str, rows: lis
         assert f"{LEAST_LEADS - leads_known} more leads" in found.summary
 
 
-@pytest.mark.parametrize(("conversions", "value"), [(0, 0.0), (400, 1.0)])
-def test_a_rate_of_none_or_all_still_has_an_interval(conversions: int, value: float, rows: list[FeatureRow]) -> None:
+def test_a_platform_that_tells_no_conversion_gets_its_reason_and_no_rate_of_nothing(
+    frame: pl.DataFrame, rows: list[FeatureRow]
+) -> None:
+    found = BaseRate({"leads": 4500, "conversions": 0, "by_source": {}}).predict([rows[0]])[0]
+    check(found)
+    assert found.status == "refused" and "none of 4500 leads is known to have converted within 30 days" in found.summary
+    silent = frame.with_columns(converted=pl.lit(False))
+    assert USE_CASE.readiness(silent, CONTEXT).rung == "none"
+    assert USE_CASE.rule().predict(USE_CASE.rows(frame.head(1), CONTEXT, history=silent))[0].status == "refused"
+
+
+@pytest.mark.parametrize(("conversions", "value"), [(1, 0.0025), (400, 1.0)])
+def test_a_rate_of_one_or_all_still_has_an_interval(conversions: int, value: float, rows: list[FeatureRow]) -> None:
     found = BaseRate({"leads": 400, "conversions": conversions, "by_source": {}}).predict([rows[0]])[0]
     check(found)
     assert found.value == value and found.interval is not None and found.interval.high > found.interval.low
@@ -219,7 +230,7 @@ def test_a_source_has_a_rate_of_its_own_from_enough_leads_on() -> None:
         outcome = np.array([1.0] * won + [0.0] * (count - won))
         return recent([{"source": "web"}] * count, outcome, np.zeros(count, dtype=np.int64))["by_source"]  # type: ignore[no-any-return]
 
-    assert rate(SOURCE_LEADS, SOURCE_CONVERSIONS) == {"web": [SOURCE_LEADS, SOURCE_CONVERSIONS]}
+    assert rate(SOURCE_LEADS, SOURCE_CONVERSIONS) == {"web": [SOURCE_LEADS, SOURCE_CONVERSIONS, SOURCE_LEADS]}
     assert rate(SOURCE_LEADS - 1, SOURCE_CONVERSIONS) == rate(SOURCE_LEADS, SOURCE_CONVERSIONS - 1) == {}
 
 
@@ -257,9 +268,11 @@ def test_the_leak_check_finds_what_was_planted_and_keeps_what_is_honest(name: st
     honest = outcome + 1.5 * rng.standard_normal(4000)
     matrix = np.column_stack([make(outcome, rng), honest])
     columns = [{"owner": "planted", "kind": "number"}, {"owner": "honest", "kind": "number"}]
-    drop, suspects = leak.find(columns, matrix, outcome)
-    assert set(drop) == ({"planted"} if is_leak else set())
-    assert "honest" not in suspects and not set(drop) & set(suspects)
+    found = leak.find(columns, matrix, outcome, np.arange(4000))
+    assert set(found.dropped) == ({"planted"} if is_leak else set())
+    assert "honest" not in found.suspects and not set(found.dropped) & set(found.suspects)
+    allowed = leak.find(columns, matrix, outcome, np.arange(4000), allowed=("planted",))
+    assert "planted" not in allowed.dropped and "honest" not in allowed.dropped
 
 
 def test_a_leaking_date_takes_its_span_with_it() -> None:
