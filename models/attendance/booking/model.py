@@ -1,0 +1,180 @@
+"""The booking family as one fitted thing: fitted from a training frame, kept as a plain state, forecasting in arrays.
+
+No insight is made here (predict.py does), and no row (rows.py does).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from models.attendance.booking import backtest, sell_out
+from models.attendance.booking.backtest import BOOKING, Cases
+from models.attendance.booking.buckets import BUCKETS, bucket
+from models.attendance.booking.curves import Curves, Events, past_curves
+from models.attendance.booking.explain import effects
+from models.attendance.booking.final_sales import GROUPS, Ridge
+from models.attendance.booking.margins import Margins, coverage, fit_margins, inside
+from models.attendance.booking.panel import CANDIDATES, LEARNED, MEAN, PACE, PICKUP, past_panel, rows
+from models.attendance.booking.similar import Query, likeness
+
+Floats = NDArray[np.float64]
+MIN_EVENTS = 20
+"""Past events with ticket sales and attendance that the family needs: half to learn from first, half to be judged on."""
+MIN_CASES = 40
+
+
+@dataclass(frozen=True, kw_only=True)
+class Forecast:
+    """Arrays by event. `effects` are people by factor and sum to `middle` less `baseline`; NaN: no sell-out expected."""
+
+    low: Floats
+    middle: Floats
+    high: Floats
+    baseline: Floats
+    effects: Mapping[str, Floats]
+    tickets: Floats
+    usual_sold: Floats
+    show_up: Floats
+    in_group: Floats
+    sell_out_left: Floats
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fitted:
+    """`chosen`, `is_better` (than the naive rule) and `coverage` are by bucket of days left."""
+
+    past: Curves
+    ridge: Ridge
+    chosen: Sequence[str]
+    is_better: Sequence[bool]
+    margins: Margins
+    coverage: Sequence[float | None]
+    cases: Sequence[int]
+    errors: Mapping[str, Sequence[float | None]]
+    """Backtest error by candidate and bucket, in units of the naive rule's before the backtest (MASE)."""
+    unlimited: frozenset[str]
+    """Groups whose stated capacity was exceeded too often to be a limit."""
+
+    def plain(self) -> dict[str, Any]:
+        """As a model's state keeps it: builtins and numpy arrays."""
+        return {
+            "past": self.past.plain(),
+            "ridge": self.ridge.plain(),
+            "chosen": list(self.chosen),
+            "is_better": list(self.is_better),
+            "margins": self.margins.plain(),
+            "coverage": list(self.coverage),
+            "cases": list(self.cases),
+            "errors": {name: list(values) for name, values in self.errors.items()},
+            "unlimited": sorted(self.unlimited),
+        }
+
+    @staticmethod
+    def restored(plain: Mapping[str, Any]) -> "Fitted":
+        """The fit that gave `plain`."""
+        return Fitted(
+            past=Curves.restored(plain["past"]),
+            ridge=Ridge(plain["ridge"]["coefficients"], plain["ridge"]["penalty"]),
+            chosen=plain["chosen"],
+            is_better=plain["is_better"],
+            margins=Margins.restored(plain["margins"]),
+            coverage=plain["coverage"],
+            cases=plain["cases"],
+            errors=plain["errors"],
+            unlimited=frozenset(plain["unlimited"]),
+        )
+
+    @property
+    def rate(self) -> float:
+        """People that came for a ticket over all of the past, at most one."""
+        return float(min(1.0, self.past.attendance.sum() / self.past.final.sum()))
+
+    def forecast(self, asked: Query) -> Forecast:
+        """Forecasts of events on sale; each depends on its own facts alone."""
+        query = self._limited(asked)
+        panel = rows(query, self.past, np.full(len(query.left), -1))
+        index = bucket(query.left)
+        names = [self.chosen[number] for number in index]
+        parts = {name: effects(name, panel, self.ridge) for name in set(names)}
+        total = {name: sum(found.values(), np.zeros(len(panel))) for name, found in parts.items()}
+        people = _picked(names, {name: panel.usual_people + value for name, value in total.items()})
+        low, middle, high = self.margins.bounds(query.left, people, query.sold, panel.limit)
+        sales = {name: value for name, value in panel.sales(self.ridge).items() if name in parts}
+        free = panel.free(self.ridge)
+        like = likeness(query, self.past)
+        return Forecast(
+            low=low,
+            middle=middle,
+            high=high,
+            baseline=panel.usual_people,
+            effects={
+                factor: _picked(names, {name: found.get(factor, np.zeros(len(panel))) for name, found in parts.items()})
+                for factor in (*GROUPS, "show_up", "capacity_limit")
+            },
+            tickets=_picked(names, sales),
+            usual_sold=panel.usual_sold,
+            show_up=panel.show_up,
+            in_group=panel.in_group,
+            sell_out_left=sell_out.days_left_at_sell_out(query, self.past, like, _picked(names, free)),
+        )
+
+    def _limited(self, query: Query) -> Query:
+        """Without the capacities that are no limit: of groups that exceeded it often, or below what the tickets bring."""
+        facts = query.events
+        untrusted = np.isin(facts.unit, sorted(self.unlimited)) if self.unlimited else np.zeros(len(facts), dtype=bool)
+        capacity = np.where(untrusted | (query.sold * self.rate > facts.capacity), np.nan, facts.capacity)
+        return Query(events=facts.with_capacity(capacity), sold=query.sold, left=query.left)
+
+
+def fit(full: pl.DataFrame) -> tuple[Fitted, Cases] | None:
+    """The family fitted to a frame that `history.prepared` made, and its backtest; None where there is too little."""
+    past, unlimited = past_curves(full)
+    if len(past) < MIN_EVENTS:
+        return None
+    panel = past_panel(past)
+    found = backtest.cases(past, panel) if len(panel) else None
+    if found is None or len(found) < MIN_CASES:
+        return None
+    buckets = found.panel.bucket
+    hits = inside(found)
+    fitted = Fitted(
+        past=past,
+        ridge=backtest.learned(past, panel, np.ones(len(panel), dtype=bool)),
+        chosen=backtest.choose({name: found.errors(name) for name in CANDIDATES}, buckets),
+        is_better=backtest.better_than_rule(found),
+        margins=fit_margins(found),
+        coverage=[_mean(hits[buckets == number], coverage(found)) for number in range(len(BUCKETS))],
+        cases=[int((buckets == number).sum()) for number in range(len(BUCKETS))],
+        errors={
+            name: [_mean(found.errors(name)[buckets == number], None) for number in range(len(BUCKETS))]
+            for name in (*CANDIDATES, BOOKING)
+        },
+        unlimited=frozenset(unlimited),
+    )
+    return fitted, found
+
+
+def query_of(facts: Sequence[Mapping[str, Any]], events: Events) -> Query:
+    """What is asked of `forecast`: `facts` with `sold` and `left` beside those of `events`."""
+    return Query(
+        events=events,
+        sold=np.array([float(one["sold"]) for one in facts]),
+        left=np.array([float(one["left"]) for one in facts]),
+    )
+
+
+def _picked(names: Sequence[str], values: Mapping[str, Floats]) -> Floats:
+    """Of every row the value of its own candidate."""
+    return np.array([values[name][number] for number, name in enumerate(names)], dtype=np.float64)
+
+
+def _mean(values: Floats, otherwise: float | None) -> float | None:
+    known = values[np.isfinite(values)]
+    return round(float(known.mean()), 4) if len(known) else otherwise
+
+
+assert {PICKUP, PACE, LEARNED, MEAN} == set(CANDIDATES[1:])

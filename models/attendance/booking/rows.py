@@ -1,0 +1,45 @@
+"""What a feature row says of an event on sale: its own sales and facts as JSON, nothing of other events."""
+
+from datetime import datetime
+from typing import Any
+
+import polars as pl
+
+from models.attendance.booking.curves import days_left, fact, points
+from models.attendance.history import past
+
+LONGEST_DAYS = 400
+"""How far ahead an event on sale is forecast."""
+
+
+def booking_facts(row: dict[str, Any], now: datetime, timezone: str, known_events: int) -> dict[str, Any] | None:
+    """The `booking` of a coming event's row, None unless it is on sale; `row` is one of `history.prepared`.
+
+    `now` is aware, `timezone` counts where the event names none, and `known_events` are the partner's past events
+    with ticket sales and attendance.
+    """
+    found = points(row["bookings"])
+    opening = row["on_sale_at"]
+    if not known_events or not (found or (opening is not None and opening <= now)):
+        return None
+    zone = row["timezone"] or timezone
+    left = days_left(row["local"].date(), now, zone)
+    if not 0 <= left <= LONGEST_DAYS + 1:
+        return None
+    facts = fact(row, found)
+    full = facts["capacity"]
+    return {
+        **facts,
+        "sold": found[-1][1] if found else 0,
+        "left": left,
+        "full_days_out": None if full is None else next((days for days, sold in found if sold >= full), None),
+        "timezone": zone,
+        "as_of": now.isoformat(),
+        "known_events": known_events,
+    }
+
+
+def known_events(full: pl.DataFrame) -> int:
+    """Past events with ticket sales and attendance in a frame that `history.prepared` made."""
+    sold = [points(cell) for cell in past(full)["bookings"].to_list()]
+    return sum(bool(found) and found[-1][1] > 0 for found in sold)

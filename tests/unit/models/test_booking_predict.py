@@ -1,0 +1,220 @@
+"""Booking forecasts as insights: right, within what is possible, explained to the person, in the row's language."""
+
+import json
+from collections.abc import Mapping
+from datetime import date, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from models.attendance.booking import model
+from models.attendance.booking.model import Fitted
+from models.attendance.booking.predict import not_yet, predict, speaks
+from models.attendance.booking.rows import booking_facts, known_events
+from models.attendance.history import prepared
+from models.base import FeatureRow, Prediction
+from models.rounding import sums
+from tests.attendance_frames import TODAY
+from tests.booking_frames import CONTEXT, event, frame, theatre
+
+Truths = Mapping[str, Mapping[str, float]]
+
+
+@pytest.fixture(scope="module")
+def made() -> tuple[Fitted, Truths, list[FeatureRow]]:
+    """A fit, what will have come of the events on sale, and their rows."""
+    live, truths = theatre(events=60)
+    fitted = model.fit(prepared(live))
+    assert fitted is not None
+    return fitted[0], truths, rows_of(*live.filter(~live["is_past"]).to_dicts())
+
+
+@pytest.fixture(scope="module")
+def fitted(made: tuple[Fitted, Truths, list[FeatureRow]]) -> Fitted:
+    return made[0]
+
+
+def rows_of(*events: Mapping[str, Any], now: datetime = CONTEXT.as_of, known: int = 180) -> list[FeatureRow]:
+    """Feature rows of those events that are on sale, as far as the booking family reads them."""
+    out = []
+    for one in prepared(frame([dict(one) for one in events])).to_dicts():
+        facts = booking_facts(one, now, "UTC", known)
+        if facts is not None:
+            out.append(
+                {
+                    "subject": {"kind": "event", "id": one["event_id"], "platform": one["platform"]},
+                    "language": "en",
+                    "capacity": one["capacity"],
+                    "booking": facts,
+                }
+            )  # fmt: skip
+    stored: list[FeatureRow] = json.loads(json.dumps(out))
+    return stored
+
+
+def coming(name: str = "Club", days: int = 12, **other: Any) -> dict[str, Any]:
+    return event(name, TODAY + timedelta(days=days), 3, appeal=1.0)[0] | other
+
+
+def forecast(fitted: Fitted, *events: Mapping[str, Any]) -> list[Prediction]:
+    return predict(fitted, rows_of(*events), {})
+
+
+def sold_so_far(found: Mapping[str, Any], factor: float) -> dict[str, Any]:
+    points = [[days, round(sold * factor)] for days, sold in json.loads(found["bookings"])]
+    return {"bookings": json.dumps(points)}
+
+
+def test_what_comes_is_near_the_forecast_and_mostly_within_it(made: tuple[Fitted, Truths, list[FeatureRow]]) -> None:
+    fitted, truths, rows = made
+    found = predict(fitted, rows, {})
+    people = [truths[one.subject.id]["people"] for one in found]
+    assert len(found) > 25 and {one.status for one in found} == {"ready"}
+    inside = [one.details["p10"] <= came <= one.details["p90"] for one, came in zip(found, people, strict=True)]
+    assert 0.65 <= sum(inside) / len(inside) <= 0.97, "about 30 events: chance is wide"
+    error = sum(abs((one.value or 0) - came) for one, came in zip(found, people, strict=True))
+    naive = sum(abs((one.baseline or 0) - came) for one, came in zip(found, people, strict=True))
+    assert error < 0.5 * naive
+
+
+def test_every_insight_is_whole(made: tuple[Fitted, Truths, list[FeatureRow]]) -> None:
+    fitted, _, rows = made
+    for one in predict(fitted, rows, {"series": [1.5] * 8}):
+        details = one.details
+        assert one.value == details["p50"] and one.interval is not None and one.baseline is not None
+        assert 0 <= details["p10"] <= details["p50"] <= details["p90"] <= details["capacity"]
+        assert sums(one.value or 0, one.baseline, one.contributions, decimals=0)
+        assert details["family"] == "booking_curve" and details["why"]
+        names = [alternative["candidate"] for alternative in details["alternatives"]]
+        assert {"booking_curve", "similar_events", "pace", "pickup", "final_sales_model", "series"} <= set(names)
+        errors = [alternative["mase"] for alternative in details["alternatives"]]
+        assert errors == sorted(errors)
+        assert one.coverage is not None and 0.6 <= one.coverage <= 0.95 and one.observations >= 0
+        assert 0.5 < details["show_up_rate"] <= 1
+
+
+def test_a_row_forecasts_the_same_alone_and_after_storage(made: tuple[Fitted, Truths, list[FeatureRow]]) -> None:
+    fitted, _, rows = made
+    whole = predict(fitted, rows, {})
+    again = Fitted.restored(fitted.plain())
+    for number in (0, 7, len(rows) - 1):
+        assert predict(again, [rows[number]], {}) == [whole[number]]
+    assert predict(fitted, rows[::-1], {}) == whole[::-1]
+
+
+def test_more_sales_by_now_mean_more_people_and_the_sentence_says_so(fitted: Fitted) -> None:
+    usual = coming()
+    less, same, more = forecast(fitted, usual | sold_so_far(usual, 0.4), usual, usual | sold_so_far(usual, 1.8))
+    assert (less.value or 0) < (same.value or 0) < (more.value or 0)
+    effects = {part.factor: part for part in more.contributions}
+    assert effects["tickets_sold"].effect > 0 and effects["tickets_sold"].actionable
+    assert "fewer than similar events had by then" in less.summary
+    assert "more than similar events had by then" in more.summary and "12 days before" in more.summary
+    assert "85 %" in more.summary or "84 %" in more.summary or "86 %" in more.summary, "the group's show-up rate"
+
+
+def test_an_event_ahead_of_its_pace_is_expected_to_sell_out(fitted: Fitted) -> None:
+    (found,) = forecast(fitted, coming() | sold_so_far(coming(), 2.6))
+    at = datetime.fromisoformat(found.details["sell_out_at"])
+    assert CONTEXT.as_of <= at <= CONTEXT.as_of + timedelta(days=13)
+    assert found.details["expected_tickets"] == found.details["capacity"] == 250
+    assert "expected to sell out on 2026-03-" in found.summary
+    (calm,) = forecast(fitted, coming() | sold_so_far(coming(), 0.4))
+    assert calm.details["sell_out_at"] is None
+
+
+def test_a_sold_out_event_says_since_when(fitted: Fitted) -> None:
+    (found,) = forecast(fitted, coming() | {"bookings": "[[30, 200], [20, 250]]"})
+    assert found.details["sell_out_at"] == "2026-03-08T23:59:00Z"
+    assert "It sold out on 2026-03-08." in found.summary
+    assert 190 <= (found.value or 0) <= 250 and found.details["p90"] <= 250
+
+
+def test_a_new_group_borrows_and_says_so(fitted: Fitted) -> None:
+    new = coming(venue_name="Barn", category="circus", capacity=300)
+    (found,) = forecast(fitted, new)
+    assert found.status == "ready" and (found.value or 0) > 0
+    assert "others of the partner stand in" in found.summary
+    assert "stand in" not in forecast(fitted, coming())[0].summary
+
+
+def test_an_event_far_ahead_with_its_first_tickets_is_forecast(fitted: Fitted) -> None:
+    far = coming("Opera", days=200, bookings="[[220, 3]]", on_sale_at=CONTEXT.as_of - timedelta(days=20))
+    (found,) = forecast(fitted, far)
+    assert 100 < (found.value or 0) < 700
+    assert found.details["why"].startswith("No past forecast was made this far ahead")
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"capacity": None},
+        {"capacity": 0},
+        {"capacity": -3},
+        {"average_price": 0.0},
+        {"average_price": None},
+        {"on_sale_at": None},
+        {"bookings": "[]"},
+        {"bookings": "[[40, 30], [30, 10], [20, 0]]"},
+        {"bookings": "[[40, 1000000]]"},
+        {"venue_name": None, "category": None},
+        {"series_id": "monthly"},
+        {"timezone": None},
+        {"starts_on": date(2026, 3, 17), "starts_at": None},
+        {"starts_on": TODAY, "starts_at": None},
+    ],
+)
+def test_odd_events_get_sensible_numbers(fitted: Fitted, other: dict[str, Any]) -> None:
+    (found,) = forecast(fitted, coming() | other)
+    details = found.details
+    assert found.status == "ready" and 0 <= details["p10"] <= details["p50"] <= details["p90"]
+    assert sums(found.value or 0, found.baseline or 0, found.contributions, decimals=0)
+    assert found.summary.startswith("Expected attendance ")
+
+
+def test_sales_above_the_capacity_show_that_it_is_none(fitted: Fitted) -> None:
+    (found,) = forecast(fitted, coming(capacity=50))
+    sold = json.loads(coming()["bookings"])[-1][1]
+    assert sold > 50 and (found.value or 0) >= 0.7 * sold
+    assert "not taken as a limit" in found.summary and found.details["sell_out_at"] is not None
+    (tight,) = forecast(fitted, coming(capacity=round(sold * 0.95)))
+    assert tight.details["p90"] <= tight.details["capacity"], "overbooked a little, for some do not come"
+
+
+def test_what_is_not_on_sale_has_no_facts() -> None:
+    later = CONTEXT.as_of + timedelta(days=3)
+    assert rows_of(coming(bookings="[]", on_sale_at=later)) == []
+    assert rows_of(coming(bookings="[]", on_sale_at=None)) == []
+    assert rows_of(coming(), known=0) == [], "a partner that never sold a ticket here has no booking curves"
+    assert rows_of(coming(days=500)) == []
+    assert known_events(prepared(theatre(events=5)[0])) == 15
+
+
+def test_the_family_speaks_where_its_backtest_was_better(fitted: Fitted) -> None:
+    (row,) = rows_of(coming())
+    assert speaks(fitted, row)
+    assert not speaks(fitted, row | {"booking": None})
+    beaten = Fitted(**{**vars(fitted), "is_better": [False] * 8})
+    assert not speaks(beaten, row)
+
+
+def test_a_refusal_says_what_is_missing() -> None:
+    (row,) = rows_of(coming(days=90, bookings="[[95, 3]]"), known=7)
+    assert not_yet(row) == (
+        "No forecast yet: it starts in 90 days, and 7 of 20 past events with ticket sales and attendance are known "
+        "that a forecast this far ahead needs."
+    )
+    assert "have not foretold past events" in not_yet(rows_of(coming(), known=40)[0])
+
+
+@pytest.mark.parametrize("events", [0, 1, 6])
+def test_too_few_past_events_are_no_model(events: int) -> None:
+    assert model.fit(prepared(theatre(events=events)[0])) is None
+
+
+def test_twenty_events_are_enough() -> None:
+    rows = [event("Club", TODAY - timedelta(days=6 * number + 1), 1)[0] for number in range(model.MIN_EVENTS)]
+    found = model.fit(prepared(frame(rows)))
+    assert found is not None
+    (one,) = forecast(found[0], coming())
+    assert one.status == "ready" and one.coverage is not None
