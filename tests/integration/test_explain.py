@@ -16,14 +16,11 @@ from integrator.steps.publish import publish
 from integrator.steps.score import score
 from integrator.steps.services import Services
 from integrator.storage import frames, insights, scored
-from integrator.storage.landing_merge import copy
 from models.base import TrainConfig
 from models.gate import Verdict
 from models.registry import use_case
-from tests.attendance_frames import CONTEXT, SCHEMA, arena, training
-
-MOMENT = datetime(2026, 3, 16, 6, tzinfo=UTC)
-SQL_TYPES = {pl.String: "text", pl.Int64: "bigint", pl.Boolean: "boolean", pl.Date: "date"}
+from tests.attendance_frames import CONTEXT, arena, training
+from tests.integration.attendance_features import MOMENT, make_relations, put_features
 
 
 @pytest.fixture(scope="module")
@@ -31,29 +28,9 @@ def night(services: Services, tmp_path_factory: pytest.TempPathFactory) -> Servi
     """`features.attendance` as dbt leaves it, holding alpha's rows, and a model registry of the module's own."""
     settings = Settings(home=tmp_path_factory.mktemp("home"))
     made = Services(settings, services.database, services.redis_url, lambda: MOMENT)
-    columns = [(name, SQL_TYPES.get(kind, "timestamptz")) for name, kind in SCHEMA.items()]
-    more = [("as_of", "timestamptz"), ("input_position", "bigint")]
-    shown = ", ".join(f"{name} {kind}" for name, kind in [*columns, *more])
-    with services.database.batch() as connection:
-        connection.exec_driver_sql(
-            f"create table features.attendance ({shown.replace('attributes text', 'attributes jsonb')})"
-        )
-        connection.exec_driver_sql("select integrator.protect('features.attendance')")
+    make_relations(made)
     put_features(made, 100)
     return made
-
-
-def put_features(services: Services, position: int, frame: pl.DataFrame | None = None) -> None:
-    found = arena() if frame is None else frame
-    names = list(SCHEMA)
-    with services.database.batch() as connection:
-        connection.exec_driver_sql("delete from features.attendance")
-        connection.exec_driver_sql(
-            "create temporary table incoming on commit drop as select * from features.attendance with no data"
-        )
-        rows = (("alpha", *row[1:], MOMENT, position) for row in found.select(names).iter_rows())
-        copy(connection, "incoming", [(name, "") for name in [*names, "as_of", "input_position"]], rows)
-        connection.exec_driver_sql("insert into features.attendance select * from incoming")
 
 
 def current(services: Services) -> list[insights.Served]:
