@@ -38,6 +38,10 @@ def backtest(
     exclude: Annotated[
         str | None, typer.Option(help="Columns that the model must not use, separated by commas.")
     ] = None,
+    allow: Annotated[
+        str | None,
+        typer.Option(help="Columns that are neither personal data nor known only afterwards, separated by commas."),
+    ] = None,
     column: Annotated[
         list[str] | None,
         typer.Option(metavar="ROLE=NAME", help="Which column plays a role, e.g. converted=Purchase; may be repeated."),
@@ -62,10 +66,13 @@ def backtest(
     from integrator.steps import backtest as step
     from models.base import TrainConfig
 
+    config = TrainConfig(
+        horizon_days=horizon, candidates=_listed(candidates), excluded_attributes=_listed(exclude) or (),
+        allowed_attributes=_listed(allow) or (),
+    )  # fmt: skip
     asked = step.Asked(
         use_case=use_case, file=data, timezone=timezone, currency=currency, region=region,
-        columns=_roles(column or []),
-        config=TrainConfig(horizon_days=horizon, candidates=_listed(candidates), excluded_attributes=_listed(exclude) or ()),
+        columns=_roles(column or []), config=config,
     )  # fmt: skip
     report = step.backtest(asked, load_settings().clock()())
     written = step.write(report, output or Path(f"backtest-{use_case}"))

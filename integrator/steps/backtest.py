@@ -8,20 +8,23 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
+from functools import partial
+from importlib import import_module
+from importlib.util import find_spec
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from integrator.contracts.errors import InvalidInput
+from integrator.contracts.errors import InvalidInput, NotReady
 from integrator.contracts.records import PLURALS, Record, RecordError
 from integrator.storage import files
 from integrator.storage.landing_reading import read_payloads
 from integrator.storage.partners import Partner
 from integrator.storage.personal import AttributeGuard
 from integrator.storage.reference import holidays_of
-from models.base import Context, TrainConfig, Trained
+from models.base import Context, TrainConfig, Trained, UseCase
 from models.card import model_card
 from models.files import Prepared, Reading, Shapes, shapes
 from models.gate import Verdict, gate
@@ -75,9 +78,10 @@ def backtest(asked: Asked, now: datetime) -> BacktestReport:
         asked.use_case, trained, verdict, context,
         title=f"{asked.use_case} on {asked.file.name}", now=now, rows=prepared.training.height,
     )  # fmt: skip
-    pictures = {"backtest": trained.backtest.plot_png} if trained.backtest.plot_png else {}
+    pictures, missing = _pictures(code, prepared, trained, asked.config, context)
+    told = replace(prepared, problems=[*prepared.problems, *missing])
     return BacktestReport(
-        asked=asked, prepared=prepared, context=context, trained=trained, verdict=verdict, card=card, pictures=pictures
+        asked=asked, prepared=told, context=context, trained=trained, verdict=verdict, card=card, pictures=pictures
     )
 
 
@@ -90,7 +94,7 @@ def prepare(asked: Asked, now: datetime) -> tuple[Prepared, Context]:
     reading = Reading(
         holidays=_holidays if asked.region else lambda region, years: {},
         typed=files.typed if asked.file.suffix.lower() == ".csv" else lambda cell: cell,
-        personal=_personal,
+        personal=partial(_personal, asked.config.allowed_attributes),
         given=asked.columns,
         horizon_days=asked.config.horizon_days,
     )
@@ -109,6 +113,20 @@ def write(report: BacktestReport, folder: Path) -> list[Path]:
     written.append(folder / "model-card.md")
     written[-1].write_text(report.card, encoding="utf-8")
     return written
+
+
+def _pictures(
+    code: UseCase, prepared: Prepared, trained: Trained, config: TrainConfig, context: Context
+) -> tuple[dict[str, bytes], list[str]]:
+    """The training's picture and what `models/<use_case>/pictures.py` adds, where there is one, or why it could not."""
+    found = {"backtest": trained.backtest.plot_png} if trained.backtest.plot_png else {}
+    module = f"models.{code.spec.name}.pictures"
+    if find_spec(module) is None:
+        return found, []
+    try:
+        return {**found, **import_module(module).pictures(code, prepared, trained, config, context)}, []
+    except NotReady as error:
+        return found, [f"nothing is drawn of a held-out part: {error}"]
 
 
 def _shaped(
@@ -199,9 +217,9 @@ def _holidays(region: str, years: Any) -> Mapping[date, str]:
     return dict(holidays_of(region, years))
 
 
-def _personal(attributes: Sequence[Mapping[str, Any]]) -> Mapping[str, str]:
-    """What landing would keep in the vault."""
-    guard = AttributeGuard(frozenset(), {})
+def _personal(allowed: Sequence[str], attributes: Sequence[Mapping[str, Any]]) -> Mapping[str, str]:
+    """What landing would keep in the vault, but what a connection's field list would allow."""
+    guard = AttributeGuard(frozenset(allowed), {})
     guard.learn_attributes(attributes)
     return {name: reason for name, (decision, reason) in guard.found.items() if decision == "vault"}
 

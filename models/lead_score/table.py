@@ -45,7 +45,7 @@ SCHEMA = {
 def from_table(rows: files.Rows, context: Context, reading: Reading) -> Prepared:
     """One row a lead and moment, with its outcome; without `as_of` a lead was seen when it was created.
 
-    Without any date the moment is unknown, and candidates are compared by stratified folds in place of time.
+    Without any date the moment and the horizon are unknown, and candidates are compared by stratified folds, not by time.
     """
     table = files.read(rows, ROLES, reading)
     count = len(table.lines)
@@ -107,11 +107,16 @@ def _prepared(
             (seen.astimezone(zone).date() - first.date()).days if seen and first else None
             for seen, first in zip(found["as_of"], local, strict=True)
         ],
-        "horizon_days": [horizon or HORIZON_DAYS] * count,
+        "horizon_days": [horizon or (HORIZON_DAYS if any(found["as_of"]) else None)] * count,
     }
     table = files.Table(lines=range(count), columns=found, attributes=attributes, named={})
     whole = table.frame(SCHEMA)
-    training = whole.filter(pl.col("converted").is_not_null())
-    told = [*problems, *files.left_out(count - training.height, count, "their outcome is not known")]
+    known = whole.filter(pl.col("converted").is_not_null())
+    training = known.filter(pl.col("as_of").is_not_null()) if known["as_of"].is_not_null().any() else known
+    told = [
+        *problems,
+        *files.left_out(count - known.height, count, "their outcome is not known"),
+        *files.left_out(known.height - training.height, count, "they have no date, and others have one"),
+    ]
     as_of = files.just_after(found["as_of"], context.as_of)
     return Prepared(training=files.usable(training, told), live=training, as_of=as_of, problems=told)

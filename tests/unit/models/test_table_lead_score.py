@@ -45,10 +45,16 @@ def test_a_dated_table_was_seen_when_leads_were_created() -> None:
 
 def test_without_dates_the_moment_is_unknown_and_every_row_a_person() -> None:
     found = _table({"converted": True, "age": 40}, {"converted": None, "age": 41}, {"converted": False, "age": 42})
-    assert found.training["as_of"].null_count() == 2
+    assert found.training["as_of"].null_count() == found.training["horizon_days"].null_count() == 2
     assert found.training["person_id"].to_list() == ["line-1", "line-3"]
     assert found.problems == ["1 of 3 rows are left out: their outcome is not known"]
     assert found.as_of == NOW
+
+
+def test_of_rows_with_and_without_dates_those_with_dates_count() -> None:
+    found = _table({"created_at": "2026-01-01", "converted": 1}, {"created_at": "", "converted": 0})
+    assert found.training["horizon_days"].to_list() == [90]
+    assert found.problems == ["1 of 2 rows are left out: they have no date, and others have one"]
 
 
 def test_an_outcome_that_is_neither_yes_nor_no_is_refused() -> None:
