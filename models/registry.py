@@ -25,7 +25,14 @@ USE_CASES: tuple[UseCaseSpec, ...] = (
         subject_kinds=("event", "series"),
         relation="attendance",
         training_relation="attendance_training",
-        candidates=("seasonal_naive", "exponential_smoothing", "prophet", "gradient_boosting", "combination", "per_series"),
+        candidates=(
+            "seasonal_naive",
+            "exponential_smoothing",
+            "prophet",
+            "gradient_boosting",
+            "combination",
+            "per_series",
+        ),
     ),
     UseCaseSpec(
         name="pricing",

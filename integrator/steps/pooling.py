@@ -21,7 +21,7 @@ from models import registry
 from models.base import Context, FittedModel, Trained
 from models.card import model_card
 from models.gate import Verdict
-from models.pooling.base import POOLED, Limits, Member, PooledTraining, PooledUseCase
+from models.pooling.base import POOLED, HeldOut, Judgement, Limits, Member, PooledTraining, PooledUseCase
 from models.pooling.sharing import consented, nameless, verdict
 from models.versions import registered_name
 
@@ -119,12 +119,15 @@ def train_pooled(services: Services, use_case: str, *, run_id: str, only_missing
 def _judge(services: Services, use_case: str) -> Callable[[str], Standing | None]:
     """A function that judges the pooled champion, loaded once, on one partner's own rows and remembers its standing.
 
-    None for a partner that is none of its concern: one without consent, with a model of its own, or where there is no
-    pooled champion. Where judging breaks the partner keeps its rule, its standing says so, and the error goes on.
+    A partner that it learned from keeps the standing of that training, which had left it out. None for a partner that is
+    none of its concern: one without consent, with a model of its own, or where there is no pooled champion. Where judging
+    breaks the partner keeps its rule, its standing says so, and the error goes on.
     """
     code = registry.pooled(use_case)
     version = None if code is None else services.tracking.champion_version(use_case, POOLED)
     loaded: list[FittedModel] = []
+    with services.database.batch() as connection:
+        learned_from = set() if version is None else pooling.contributors(connection, use_case, version)
 
     def judge(partner: str) -> Standing | None:
         with services.database.partner(partner) as connection:
@@ -134,6 +137,9 @@ def _judge(services: Services, use_case: str) -> Callable[[str], Standing | None
             with services.database.partner(partner) as connection:
                 pooling.forget_standing(connection, partner, use_case)
             return None
+        if partner in learned_from:
+            with services.database.partner(partner) as connection:
+                return pooling.standing(connection, partner, use_case)
         try:
             if not loaded:
                 loaded.append(services.tracking.load(use_case, POOLED, version).model)
@@ -231,9 +237,14 @@ def _register(
     card = partial(_card, use_case, training.trained, decided, now)
     version = services.tracking.log(use_case, POOLED, training.trained, verdict=held, now=now, card=card)
     # Contributions before the alias: a champion whose members are not known could not be taken down again.
-    for partner, member in members.items():
+    for (partner, member), held_out in zip(members.items(), training.held_out, strict=True):
+        if held_out is None:
+            continue
+        standing = _standing(version, training.trained.backtest.gate_metric, held_out)
         with services.database.partner(partner) as connection:
             pooling.remember_contribution(connection, partner, use_case, version, member.rows, now)
+            if decided.promote:
+                pooling.remember_standing(connection, partner, use_case, standing, now)
             logs.event(
                 connection, partner, "pooled.contributed", now,
                 {"use_case": use_case, "version": version, "rows": member.rows, "promoted": decided.promote},
@@ -241,6 +252,15 @@ def _register(
     if decided.promote:
         services.tracking.promote(use_case, POOLED, version, verdict=decided)
     return version, card(version), decided
+
+
+def _standing(version: str, metric: str, held_out: HeldOut) -> Standing:
+    """A contributor's standing is that of the training that left it out: the final model has seen its rows."""
+    found = Judgement(metric=metric, observations=held_out.cases, pooled=held_out.pooled, rule=held_out.rule)
+    return Standing(
+        model_version=version, reason=found.reason, observations=found.observations, metric=metric,
+        pooled_value=found.pooled, rule_value=found.rule,
+    )  # fmt: skip
 
 
 def _card(use_case: str, trained: Trained, decided: Verdict, now: datetime, version: str) -> str:

@@ -13,6 +13,7 @@ from sqlalchemy import Connection
 
 from integrator.contracts.errors import PermanentError
 from integrator.settings import Clock
+from integrator.steps.earlier import last_said
 from integrator.steps.inference import Results, outcomes, predict_timed, reasons
 from integrator.steps.predictions import decimals_of, encode, restored, stored
 from integrator.steps.services import Services
@@ -58,6 +59,7 @@ def score(services: Services, partner: str, use_case: str, *, run_id: str) -> Sc
         partner=partner, timezone=entry.timezone, currency=entry.currency, region=entry.region,
         as_of=_as_of(frame, services.clock),
     )  # fmt: skip
+    context = replace(context, earlier=last_said(services, code.spec, partner, frame, context.as_of))
     now = serving(services, partner, use_case)
     decimals = decimals_of(code.spec, entry.currency)
 
@@ -134,7 +136,8 @@ def _rows(services: Services, now: Serving, frame: pl.DataFrame, context: Contex
     code, pooled = code_of(now.use_case), registry.pooled(now.use_case)
     training = f"features.{code.spec.training_relation}"
     if now.rung == POOLED and pooled is not None:
-        return pooled.rows(frame, context, frames.read_features(services.database, training, now.partner))
+        model = model_of(services, now.use_case, now.name, now.version, now.partner)
+        return pooled.rows(model, frame, context, frames.read_features(services.database, training, now.partner))
     history = None
     if now.rung == "rule" and code.spec.rule_reads_history:
         history = frames.read_features(services.database, training, now.partner)

@@ -1,4 +1,4 @@
-"""The protocol of a pooled model: what `models/<use_case>/pooled.py` provides as `POOLED`, and what it is handed.
+"""The protocol of a pooled model: what `models/<use_case>/pooled.py` provides as `POOLED_USE_CASE`, and what it is handed.
 
 Partners are members of a list here and have no names: whatever a model learns, it cannot learn whose rows they were.
 """
@@ -51,10 +51,13 @@ class HeldOut:
 
 @dataclass(frozen=True, kw_only=True)
 class PooledTraining:
-    """A trained pooled model. `held_out` are figures of single partners: for the gate, never to be stored or shown."""
+    """A trained pooled model. `held_out` has an entry for each member, in order, None where nothing of it was used.
+
+    They are figures of single partners: for the gate and for each partner itself, never to be shown to another.
+    """
 
     trained: Trained
-    held_out: tuple[HeldOut, ...]
+    held_out: tuple[HeldOut | None, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +87,7 @@ class Judgement:
 
 @runtime_checkable
 class PooledUseCase(Protocol):
-    """What `models/<use_case>/pooled.py` holds as `POOLED`."""
+    """What `models/<use_case>/pooled.py` holds as `POOLED_USE_CASE`."""
 
     def member(self, training: "pl.DataFrame", context: Context) -> Member | None:
         """A partner's scale-free material from its labelled rows; None where they are too few to add anything."""
@@ -98,8 +101,13 @@ class PooledUseCase(Protocol):
         """The model against the naive rule on a receiving partner's own labelled rows."""
         ...
 
-    def rows(self, live: "pl.DataFrame", context: Context, history: "pl.DataFrame | None" = None) -> list[FeatureRow]:
-        """The use case's feature rows with what the pooled model needs besides: the partner's own level or rate."""
+    def rows(
+        self, model: FittedModel, live: "pl.DataFrame", context: Context, history: "pl.DataFrame | None" = None
+    ) -> list[FeatureRow]:
+        """The use case's feature rows with what the pooled model needs besides: the partner's own level or rate.
+
+        `history` is the partner's training frame. What is taken from it stands in the rows, so that they can be told again.
+        """
         ...
 
     def restore(self, state: Mapping[str, Any]) -> FittedModel:

@@ -1,19 +1,22 @@
 """Fairness among the partners of a pooled model, and its gate. Pure functions over counts and figures."""
 
+import hashlib
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from integrator.contracts.errors import NotReady
 from models.base import Backtest, Context, Score
 from models.gate import Verdict, gate
 from models.pooling.base import HeldOut, Limits, PooledTraining
+from models.pooling.words import say
 
 if TYPE_CHECKING:
     import polars as pl
+    from numpy.typing import NDArray
 
 MUCH_WORSE = 0.05
 """How much worse than its own rule a left-out partner may be served before the pooled model is refused to all."""
@@ -43,7 +46,7 @@ def row_weights(counts: Sequence[int], limits: Limits) -> list[float]:
     """
     found = [count for count in counts if count > 0]
     if len(found) < limits.least_partners or len(found) * limits.largest_share < 1:
-        raise NotReady(f"a pooled model needs at least {limits.least_partners} consenting partners with enough data")
+        raise NotReady(say("readiness.too_few_partners", needed=limits.least_partners))
     low, high = 0.0, float(max(found))
     if _largest_share(found, high) > limits.largest_share:
         for _ in range(60):
@@ -110,12 +113,19 @@ def verdict(training: PooledTraining, champion: Backtest | None) -> Verdict:
     harmed = any(
         not entry.pooled <= entry.rule * (1 + MUCH_WORSE) or not math.isfinite(entry.pooled)
         for entry in training.held_out
+        if entry is not None
     )
     if harmed:
         reason = f"Not every left-out partner is served within {MUCH_WORSE:.0%} of its own rule."
         return Verdict(promote=False, reasons=(reason, *found.reasons))
     reason = f"Every left-out partner is served better than, or within {MUCH_WORSE:.0%} of, its own rule."
     return Verdict(promote=found.promote, reasons=(*found.reasons, reason))
+
+
+def fingerprint(arrays: Sequence["NDArray[Any]"]) -> str:
+    """SHA-256 over the members' arrays, in an order that does not tell who came first."""
+    parts = sorted(hashlib.sha256(array.tobytes()).digest() for array in arrays)
+    return hashlib.sha256(b"".join(parts)).hexdigest()
 
 
 def _largest_share(counts: Sequence[int], cap: float) -> float:
