@@ -36,6 +36,13 @@ class Settings(BaseSettings):
     night_cron: str = Field("0 2 * * *", description="When the nightly insights run, as a cron line.")
     retrain_cron: str = Field("0 4 * * 0", description="When every partner is retrained, as a cron line.")
     schedule_timezone: str = Field("UTC", description="The zone both cron lines are read in.")
+    lead_horizon_days: int = Field(
+        90,
+        ge=1,
+        le=730,
+        description="Within how many days a lead's conversion counts, and how far back a lead is fresh. "
+        "A changed one trains anew in the next night.",
+    )
     sensors_on: bool = Field(
         False, description="Whether sensors and schedules start switched on; `integrator up` sets it."
     )

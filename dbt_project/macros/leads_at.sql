@@ -1,3 +1,13 @@
+{#- Within how many days conversion counts, and how far back a lead is fresh: a setting, see moment.sql. -#}
+{% macro lead_horizon_days() -%}
+    {{ return(run_value('lead_horizon_days', '90') | int) }}
+{%- endmacro %}
+
+{#- No further apart than the horizon: else leads that come and go between two moments would never be seen. -#}
+{% macro lead_moment_every_days() -%}
+    {{ return([var('moment_every_days'), lead_horizon_days()] | min) }}
+{%- endmacro %}
+
 {#-
   One row per open lead as known at each of some moments: the one logic of live scoring and of training. `moments` is
   the SQL of a relation (partner, moment). Whether a lead was open is proved by its own dates; stage, source,
@@ -40,7 +50,7 @@ open_leads as (
         on
             persons.partner = moments.partner
             and persons.created_at <= moments.moment
-            and persons.created_at > {{ add_days('moments.moment', '-' ~ var('horizon_days')) }}
+            and persons.created_at > {{ add_days('moments.moment', '-' ~ lead_horizon_days()) }}
     where
         (persons.converted_at is null or persons.converted_at > moments.moment)
         and (persons.lost_at is null or persons.lost_at > moments.moment)
@@ -75,7 +85,7 @@ final as (
         coalesce(bought.spent, 0) as spent,
 
         -- how it is used
-        cast({{ var('horizon_days') }} as integer) as horizon_days,
+        cast({{ lead_horizon_days() }} as integer) as horizon_days,
         open_leads.is_pooling_allowed as pooling_allowed,
 
         -- what it stands on

@@ -97,8 +97,10 @@ def dbt_args(window: Window) -> list[str]:
     return ["--exclude-resource-type", "unit_test", *(["--full-refresh"] if window.rebuild else [])]
 
 
-def dbt_env(db: Database, window: Window, as_of: datetime) -> dict[str, str]:
+def dbt_env(db: Database, window: Window, as_of: datetime, *, lead_horizon_days: int | None = None) -> dict[str, str]:
     """The environment of one run: the address, the window and the moment (aware). Holds a password, so never log it.
+
+    `lead_horizon_days` is within how many days a lead's conversion counts; None leaves it to the project.
 
     Environment and not `--vars`, because dbt parses the whole project anew whenever those change.
     """
@@ -109,6 +111,7 @@ def dbt_env(db: Database, window: Window, as_of: datetime) -> dict[str, str]:
         "INTEGRATOR_DBT_POSITION_LOW": window.low,
         "INTEGRATOR_DBT_POSITION_HIGH": window.high,
         "INTEGRATOR_DBT_AS_OF": as_of.astimezone(UTC).isoformat(),
+        **({} if lead_horizon_days is None else {"INTEGRATOR_DBT_LEAD_HORIZON_DAYS": str(lead_horizon_days)}),
     }
 
 

@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from integrator.contracts.readiness import Readiness
+from integrator.steps.earlier import retired_by_label
 from integrator.steps.models import readable_champion
 from integrator.steps.readiness import reached
 from integrator.steps.services import Services
@@ -66,6 +67,8 @@ def train(
     version, with its figures, and leaves the champion where it is.
     """
     champion = readable_champion(services, partner, use_case, by=run_id)
+    if champion is not None and retired_by_label(services, code_of(use_case).spec, partner, champion, run_id=run_id):
+        champion = None
     if only_missing and champion is not None:
         return TrainReport(kept=champion.version)
 

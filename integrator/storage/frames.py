@@ -54,6 +54,16 @@ def input_position(database: Database, relation: str, frame: pl.DataFrame) -> in
     return int(found)
 
 
+def any_value(database: Database, relation: str, column: str, partner: str) -> Any:
+    """The value of a column that is the same in all of a partner's rows; None without rows."""
+    schema, name = _split(relation)
+    query = sql.SQL("select {} from {} where partner = %(partner)s limit 1").format(
+        sql.Identifier(column), sql.Identifier(schema, name)
+    )
+    with database.batch() as connection:
+        return connection.exec_driver_sql(query.as_string(), {"partner": partner}).scalar_one_or_none()
+
+
 def _split(relation: str) -> tuple[str, str]:
     schema, dot, name = relation.rpartition(".")
     return (schema, name) if dot else ("features", name)

@@ -61,6 +61,35 @@ def of_version(connection: Connection, partner: str, insight_id: str, version: i
     return Logged(**row._mapping) if row else None
 
 
+def last_values(
+    connection: Connection, partner: str, use_case: str, before: datetime, horizon: int | None = None
+) -> dict[tuple[str, str], float]:
+    """What a model had last said of each subject by `before`, by (platform, subject id); the naive rule's is left out.
+
+    With `horizon` only values of that `details.horizon_days`: another label's probability is no earlier one of this.
+    """
+    rows = connection.execute(
+        text("""with latest as (
+            select distinct on (platform, subject_id) platform, subject_id, insight_id, insight_version
+            from ops.prediction_log
+            where partner = :partner and use_case = :use_case and outcome = 'success' and as_of <= :before
+            order by platform, subject_id, as_of desc, at desc)
+          select l.platform, l.subject_id, cast(p.prediction ->> 'value' as double precision) as value
+          from latest l
+          join ops.prediction_log p on p.partner = :partner and p.insight_id = l.insight_id
+            and p.insight_version = l.insight_version
+          where p.prediction ->> 'value' is not null
+            and (cast(:horizon as text) is null or p.prediction #>> '{details,horizon_days}' = cast(:horizon as text))"""),
+        {
+            "partner": partner,
+            "use_case": use_case,
+            "before": before,
+            "horizon": None if horizon is None else str(horizon),
+        },
+    )
+    return {(row.platform, row.subject_id): float(row.value) for row in rows}
+
+
 def owner_of(connection: Connection, insight_id: str) -> str | None:
     """Whose insight it is; only the night's role sees more than one partner."""
     found: str | None = connection.execute(

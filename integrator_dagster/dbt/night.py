@@ -26,7 +26,9 @@ def build(services: "Services", run_id: str, say: Say) -> BuildReport:
         )
         nodes = run_dbt(
             ["build", *harmonize.dbt_args(window)],
-            harmonize.dbt_env(database, window, services.clock()),
+            harmonize.dbt_env(
+                database, window, services.clock(), lead_horizon_days=services.settings.lead_horizon_days
+            ),
             target,
             say,
         )

@@ -9,7 +9,7 @@
         from {{ ref('contact') }} as contact
         group by contact.partner
     ) as oldest
-    cross join lateral {{ moments(add_days(as_of(), '-' ~ var('horizon_days')), 'oldest.created_at', var('moment_every_days')) }}
+    cross join lateral {{ moments(add_days(as_of(), '-' ~ lead_horizon_days()), 'oldest.created_at', lead_moment_every_days()) }}
         as series (moment)
 {%- endset %}
 
@@ -46,6 +46,6 @@ select
 
     -- the outcome
     coalesce(
-        final.converted_at <= {{ add_days("final.as_of", var("horizon_days")) }}, false
+        final.converted_at <= {{ add_days("final.as_of", lead_horizon_days()) }}, false
     ) as converted
 from final
