@@ -1,12 +1,12 @@
 """How well each candidate forecast past events, by days before the start, with nothing known of the future.
 
 Folds are stretches of time: a fold's rows have their moment in it, and what is learned for it stands on events that
-were over before it began. The procedure itself, which candidate speaks at which days before the start, is judged as a
-candidate of its own: chosen on the folds before, applied to the next.
+were over before it began. The procedure itself, which candidate speaks at which days before the start and how fast the past
+loses weight, is judged as a candidate of its own: chosen on the folds before, applied to the next.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -82,6 +82,25 @@ def cases(past: Curves, panel: Panel) -> Cases | None:
         forecast={name: np.concatenate(values) for name, values in found.items()},
         scale=scale,
     )
+
+
+def judged(past: Curves, panels: Sequence[Panel]) -> tuple[Cases, int, Cases] | None:
+    """The backtest where each panel (one a half-life) may speak; the number of the best one over all, and its own.
+
+    Which panel a fold's forecasts are of is learned on the folds before; of the first fold it is the first panel.
+    """
+    found = [one for panel in panels if (one := cases(past, panel)) is not None]
+    if not found:
+        return None
+    whole = [float(one.errors(BOOKING).mean()) for one in found]
+    picked = np.zeros(len(found[0]), dtype=np.intp)
+    for fold in np.unique(found[0].fold)[1:]:
+        before = found[0].fold < fold
+        so_far = [float(one.errors(BOOKING)[before].mean()) for one in found]
+        picked[found[0].fold == fold] = int(np.argmin(so_far))
+    forecast = {name: np.choose(picked, [one.forecast[name] for one in found]) for name in found[0].forecast}
+    best = int(np.argmin(whole))
+    return replace(found[0], forecast=forecast), best, found[best]
 
 
 def learned(past: Curves, panel: Panel, known: NDArray[np.bool_]) -> Ridge:

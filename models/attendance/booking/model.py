@@ -19,7 +19,7 @@ from models.attendance.booking.explain import effects
 from models.attendance.booking.final_sales import GROUPS, Ridge
 from models.attendance.booking.margins import Margins, coverage, fit_margins, inside
 from models.attendance.booking.panel import CANDIDATES, LEARNED, MEAN, PACE, PICKUP, past_panel, rows
-from models.attendance.booking.similar import Query, likeness
+from models.attendance.booking.similar import HALF_LIVES_DAYS, Query, likeness
 
 Floats = NDArray[np.float64]
 MIN_EVENTS = 20
@@ -48,6 +48,7 @@ class Fitted:
     """`chosen`, `is_better` (than the naive rule) and `coverage` are by bucket of days left."""
 
     past: Curves
+    half_life: float
     ridge: Ridge
     chosen: Sequence[str]
     is_better: Sequence[bool]
@@ -63,6 +64,7 @@ class Fitted:
         """As a model's state keeps it: builtins and numpy arrays."""
         return {
             "past": self.past.plain(),
+            "half_life": self.half_life,
             "ridge": self.ridge.plain(),
             "chosen": list(self.chosen),
             "is_better": list(self.is_better),
@@ -78,6 +80,7 @@ class Fitted:
         """The fit that gave `plain`."""
         return Fitted(
             past=Curves.restored(plain["past"]),
+            half_life=plain["half_life"],
             ridge=Ridge(plain["ridge"]["coefficients"], plain["ridge"]["penalty"]),
             chosen=plain["chosen"],
             is_better=plain["is_better"],
@@ -96,7 +99,7 @@ class Fitted:
     def forecast(self, asked: Query) -> Forecast:
         """Forecasts of events on sale; each depends on its own facts alone."""
         query = self._limited(asked)
-        panel = rows(query, self.past, np.full(len(query.left), -1))
+        panel = rows(query, self.past, np.full(len(query.left), -1), self.half_life)
         index = bucket(query.left)
         names = [self.chosen[number] for number in index]
         parts = {name: effects(name, panel, self.ridge) for name in set(names)}
@@ -105,7 +108,7 @@ class Fitted:
         low, middle, high = self.margins.bounds(query.left, people, query.sold, panel.limit)
         sales = {name: value for name, value in panel.sales(self.ridge).items() if name in parts}
         free = panel.free(self.ridge)
-        like = likeness(query, self.past)
+        like = likeness(query, self.past, self.half_life)
         return Forecast(
             low=low,
             middle=middle,
@@ -135,16 +138,19 @@ def fit(full: pl.DataFrame) -> tuple[Fitted, Cases] | None:
     past, unlimited = past_curves(full)
     if len(past) < MIN_EVENTS:
         return None
-    panel = past_panel(past)
-    found = backtest.cases(past, panel) if len(panel) else None
-    if found is None or len(found) < MIN_CASES:
+    panels = [past_panel(past, half_life) for half_life in HALF_LIVES_DAYS]
+    outcome = backtest.judged(past, panels) if len(panels[0]) else None
+    if outcome is None or len(outcome[0]) < MIN_CASES:
         return None
+    found, best, of_best = outcome
+    panel = panels[best]
     buckets = found.panel.bucket
     hits = inside(found)
     fitted = Fitted(
         past=past,
+        half_life=HALF_LIVES_DAYS[best],
         ridge=backtest.learned(past, panel, np.ones(len(panel), dtype=bool)),
-        chosen=backtest.choose({name: found.errors(name) for name in CANDIDATES}, buckets),
+        chosen=backtest.choose({name: of_best.errors(name) for name in CANDIDATES}, of_best.panel.bucket),
         is_better=backtest.better_than_rule(found),
         margins=fit_margins(found),
         coverage=[_mean(hits[buckets == number], coverage(found)) for number in range(len(BUCKETS))],

@@ -94,7 +94,7 @@ class Panel:
         return {RULE: np.minimum(self.rule, self.limit), **sales}
 
 
-def past_panel(past: Curves) -> Panel:
+def past_panel(past: Curves, half_life: float) -> Panel:
     """Every past event at every checkpoint at which it was on sale and enough others were over."""
     parts = []
     for days in CHECKPOINTS:
@@ -105,13 +105,13 @@ def past_panel(past: Curves) -> Panel:
             query = Query(
                 events=past.events.take(index), sold=past.sold[index, days], left=np.full(len(index), float(days))
             )
-            parts.append(rows(query, past, index))
+            parts.append(rows(query, past, index, half_life))
     return _joined(parts)
 
 
-def rows(query: Query, past: Curves, event: Ints) -> Panel:
+def rows(query: Query, past: Curves, event: Ints, half_life: float) -> Panel:
     """The rows of queries, each from the past events over by its moment."""
-    like = likeness(query, past)
+    like = likeness(query, past, half_life)
     found = usual(query, past, like)
     limit = np.where(np.isfinite(query.events.capacity), query.events.capacity, np.inf)
     return Panel(

@@ -14,7 +14,8 @@ from models.attendance.booking.curves import MAX_DAYS_OUT, Curves, Events
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
-HALF_LIFE_DAYS = 365.0
+HALF_LIVES_DAYS = (365.0, 90.0, 30.0)
+"""How fast past events lose weight; which it is for a partner is learned: where demand drifts, only the newest tell."""
 BORROWED = (2.0, 1.0)
 """Pseudo-events that the venue and the partner count as, where the group is empty."""
 OTHER_CATEGORY = 0.4
@@ -79,13 +80,11 @@ class Usual:
         return np.asarray(self.final * (sold + prior) / (self.sold + prior))
 
 
-def likeness(query: Query, past: Curves, open_to: Flags | None = None) -> Likeness:
-    """Weights of the past events that ended before each query's moment; `open_to` (queries x events) narrows them."""
+def likeness(query: Query, past: Curves, half_life: float = HALF_LIVES_DAYS[0]) -> Likeness:
+    """Weights of the past events that ended before each query's moment; `half_life` in days."""
     asked, known = query.events, past.events
     allowed = known.day[None, :] < query.moment[:, None]
-    if open_to is not None:
-        allowed &= open_to
-    kernel = _kernel(asked, known) * _recency(query, known) * allowed
+    kernel = _kernel(asked, known) * _recency(query, known, half_life) * allowed
     group = asked.unit[:, None] == known.unit[None, :]
     venue = (asked.venue[:, None] == known.venue[None, :]) & ~group
     weight, share = _backed_off(kernel, group, venue)
@@ -159,9 +158,9 @@ def _price_offset(known: Events) -> float:
     return float(np.median(prices)) / 10 if len(prices) else 1.0
 
 
-def _recency(query: Query, known: Events) -> Floats:
+def _recency(query: Query, known: Events, half_life: float) -> Floats:
     age = np.maximum(query.moment[:, None] - known.day[None, :], 0.0)
-    return np.asarray(0.5 ** (age / HALF_LIFE_DAYS))
+    return np.asarray(0.5 ** (age / half_life))
 
 
 def _scale(asked: Events, known: Events) -> Floats:

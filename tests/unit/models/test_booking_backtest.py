@@ -1,6 +1,7 @@
 """The booking backtest: nothing of the future, the procedure judged by what it knew, better than the naive rule."""
 
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any
 
 import numpy as np
@@ -12,18 +13,22 @@ from models.attendance.booking.buckets import BUCKETS, CHECKPOINTS, bucket, buck
 from models.attendance.booking.curves import Curves, past_curves
 from models.attendance.booking.margins import Margins, coverage, fit_margins, inside
 from models.attendance.booking.panel import CANDIDATES, LEARNED, MEAN, PACE, PICKUP, RULE, Panel, past_panel
+from models.attendance.booking.similar import HALF_LIVES_DAYS
 from models.attendance.history import prepared
-from tests.booking_frames import theatre
+from tests.attendance_frames import TODAY
+from tests.booking_frames import event, frame, theatre
+
+YEAR = 365.0
 
 
 @pytest.fixture(scope="module")
 def past() -> Curves:
-    return past_curves(prepared(theatre(events=60)[0]))[0]
+    return past_curves(prepared(theatre(events=45)[0]))[0]
 
 
 @pytest.fixture(scope="module")
 def panel(past: Curves) -> Panel:
-    return past_panel(past)
+    return past_panel(past, YEAR)
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +46,7 @@ def changed(past: Curves, keep: np.ndarray[Any, Any]) -> Curves:
 
 def test_a_row_knows_only_events_that_were_over_by_its_moment(past: Curves, panel: Panel) -> None:
     middle = float(np.median(past.events.day))
-    other = past_panel(changed(past, past.events.day < middle))
+    other = past_panel(changed(past, past.events.day < middle), YEAR)
     early = (panel.moment <= middle) & (past.events.day[panel.event] < middle)
     assert 0 < early.sum() < len(panel)
     for name in ("usual_final", "usual_sold", "usual_people", "rule", "middle"):
@@ -52,7 +57,7 @@ def test_a_row_knows_only_events_that_were_over_by_its_moment(past: Curves, pane
 def test_a_fold_is_forecast_by_what_was_over_before_it_began(past: Curves, panel: Panel, found: Cases) -> None:
     edges = backtest.fold_edges(past, panel)
     other_past = changed(past, past.events.day < edges[1])
-    other = backtest.cases(other_past, past_panel(other_past))
+    other = backtest.cases(other_past, past_panel(other_past, YEAR))
     assert other is not None
     first = (found.fold == 0) & (past.events.day[found.panel.event] < edges[1])
     twin = (other.fold == 0) & (past.events.day[other.panel.event] < edges[1])
@@ -141,8 +146,8 @@ def test_margins_are_monotone_capped_and_not_below_what_is_sold(found: Cases) ->
 
 def test_no_folds_without_enough_events_before_them(past: Curves, panel: Panel) -> None:
     few = past.take(np.arange(backtest.FEWEST_OVER))
-    assert not len(backtest.fold_edges(few, past_panel(few)))
-    assert backtest.cases(few, past_panel(few)) is None
+    assert not len(backtest.fold_edges(few, past_panel(few, YEAR)))
+    assert backtest.cases(few, past_panel(few, YEAR)) is None
     assert len(backtest.fold_edges(past, panel)) == backtest.FOLDS
     assert (np.diff(backtest.fold_edges(past, panel)) > 0).all()
 
@@ -158,3 +163,31 @@ def test_the_mean_is_not_decided_by_a_wild_forecast(panel: Panel) -> None:
     assert (sales[MEAN] <= panel.room + 1e-9).all()
     members = np.array([sales[PICKUP], sales[PACE], sales[LEARNED]])
     assert ((sales[MEAN] >= members.min(axis=0) - 1e-9) & (sales[MEAN] <= members.max(axis=0) + 1e-9)).all()
+
+
+def test_how_fast_the_past_loses_weight_is_learned() -> None:
+    """Where demand grows by a half every month only the newest events tell; where it stays, the old ones help too."""
+
+    def best(growth: float) -> int:
+        rows = []
+        for number in range(60):
+            day = TODAY - timedelta(days=3 * number + 1)
+            rows.append(event("Club", day, 1, appeal=growth ** (-number / 10), capacity=100_000)[0])
+        past = past_curves(prepared(frame(rows)))[0]
+        outcome = backtest.judged(past, [past_panel(past, half_life) for half_life in HALF_LIVES_DAYS])
+        assert outcome is not None
+        return int(HALF_LIVES_DAYS[outcome[1]])
+
+    assert best(1.5) == 30
+    assert best(1.0) > 30
+
+
+def test_the_first_fold_chooses_by_nothing(past: Curves, panel: Panel) -> None:
+    """Its half-life is the first one, whatever would have been better."""
+    other = past_panel(past, 30.0)
+    outcome = backtest.judged(past, [panel, other])
+    alone = backtest.cases(past, panel)
+    assert outcome is not None and alone is not None
+    first = alone.fold == 0
+    assert (outcome[0].forecast[BOOKING][first] == alone.forecast[BOOKING][first]).all()
+    assert outcome[2].forecast.keys() == outcome[0].forecast.keys()

@@ -23,7 +23,7 @@ Truths = Mapping[str, Mapping[str, float]]
 @pytest.fixture(scope="module")
 def made() -> tuple[Fitted, Truths, list[FeatureRow]]:
     """A fit, what will have come of the events on sale, and their rows."""
-    live, truths = theatre(events=60)
+    live, truths = theatre(events=45)
     fitted = model.fit(prepared(live))
     assert fitted is not None
     return fitted[0], truths, rows_of(*live.filter(~live["is_past"]).to_dicts())
