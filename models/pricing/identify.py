@@ -1,69 +1,139 @@
-"""Whether price history can tell what a price does: the reason why not, and what would mend it."""
+"""Whether price history can tell what a price does: what was looked at, the reason why not, and what would mend it."""
 
+import math
 from typing import Any
 
 import numpy as np
 
+from integrator.contracts.currencies import digits
 from models.base import FeatureRow
-from models.pricing.currency import digits
+from models.messages import Catalogue
+from models.pricing.curve import Facts
+from models.pricing.optimum import Refusal
+from models.rounding import rounded
 
 LEAST_PRICES = 4
 LEAST_SPREAD = 0.05
 LEAST_WEEKS = 8
 CERTAIN = 1.645
-"""The elasticity's 90 % interval has to lie below zero."""
+"""Standard errors to each side: a 90 % interval."""
+STRONG = 0.5
+"""A product's own evidence is heard by itself, whatever its group says, when its standard error is below this."""
+WITH_PROMOTIONS = 0.9
+"""A VIF of 10 (Marquardt 1970): price and promotions moved together."""
+TURNING = -1.0
+"""At this elasticity takings are the same at every price: above it a higher price earns more without end."""
 _TEST_STEP = 0.10
 _TEST_ERROR = 0.5
 _LONGEST_TEST = 26
 
 
-def refusal(row: FeatureRow, elasticity: dict[str, Any]) -> str | None:
-    """Why this product is not priced, with what would mend it; None when it can be."""
+def refusal(row: FeatureRow, facts: Facts) -> Refusal | None:
+    """Why this product is not priced; None when it can be.
+
+    A price earns most only where demand is known to be elastic, below −1: above it every higher price earns more, and a
+    seller who finds that has most likely measured it wrong (Lerner 1934). Where seats run out anyway, the price that
+    just sells them is the best whatever the side, and below zero is enough.
+    """
+    if row["event"] is not None and row["event"]["left"] <= 0:
+        return Refusal(code="sold_out", words={})
     if row["weeks"] < LEAST_WEEKS:
         left = LEAST_WEEKS - row["weeks"]
-        return (
-            f"No price recommended: it was sold over {row['weeks']} week{'s' * (row['weeks'] != 1)}, {LEAST_WEEKS} are "
-            f"needed. {left} more week{'s' * (left != 1)} of sales would mend it, best at changing prices"
-        )
-    reason = _too_little(row) or _no_effect(elasticity)
-    return None if reason is None else f"No price recommended: {reason}. {price_test(row, elasticity)}"
+        code = "weeks_first" if row["weeks"] == 1 else "weeks_last" if left == 1 else "weeks"
+        return Refusal(code=code, words={"weeks": row["weeks"], "needed": LEAST_WEEKS, "left": left})
+    return _too_little(row) or _no_effect(row, facts)
 
 
-def price_test(row: FeatureRow, elasticity: dict[str, Any]) -> str:
-    """The price test that measures the elasticity to ±0.5: var(b) = φ / (n·q·var(log price)), solved for n days."""
-    price, daily = row["current_price"], float(np.mean(row["recent_quantity"] or [0.0]))
-    log_step = np.log1p(_TEST_STEP)
-    days = elasticity["dispersion"] / (max(daily, 1e-3) * _TEST_ERROR**2 * log_step**2)
-    weeks = int(np.ceil(days / 7 / 2)) * 2
+def told(refused: Refusal, row: FeatureRow, facts: Facts, say: Catalogue) -> str:
+    """The sentence of a refusal, with the price test that would mend it."""
+    words = {name: _word(name, value, row, say) for name, value in refused.words.items()}
+    text = say.texts[f"refused.{refused.code}"]
+    if "{test}" in text:
+        words["test"] = price_test(row, facts, say)
+    return say(f"refused.{refused.code}", currency=row["currency"], **words)
+
+
+def price_test(row: FeatureRow, facts: Facts, say: Catalogue) -> str:
+    """The price test that measures the elasticity to ±0.5: var(b) = φ / (n·q·var(log price)), solved for n periods.
+
+    φ = 1 + κ·q is the overdispersion of a period's quantity q.
+    """
+    price, recent = row["current_price"], row["recent"]["quantity"]
+    sold = max(float(np.mean(recent)) if recent else 0.0, 1e-3)
+    needed = (1 + facts.kappa * sold) / (sold * _TEST_ERROR**2 * np.log1p(_TEST_STEP) ** 2)
+    weeks = math.ceil(needed * row["period_days"] / 7 / 2) * 2
+    if weeks > _LONGEST_TEST:
+        daily = say.number(sold / row["period_days"], 1)
+        return say("test.larger", daily=daily, step=say.percent(_TEST_STEP))
     # Where a step is wider than half the change, the test's prices are shown to the currency's own digits.
     shown = 0 if row["price_step"] == 1 and price * _TEST_STEP >= 2 else digits(row["currency"])
-    low, high = price / (1 + _TEST_STEP), price * (1 + _TEST_STEP)
-    if weeks > _LONGEST_TEST:
-        return (
-            f"It sells {daily:.1f} a day, too unevenly for steps of {_TEST_STEP:.0%} to tell within half a year: "
-            "a price test with larger steps, or together with products of its group, would mend it"
-        )
-    return (
-        f"A price test would mend it: {low:.{shown}f} and {high:.{shown}f} {row['currency']} by turns, "
-        f"{max(4, weeks)} weeks in all"
-    )
+    return say(
+        "test.steps", low=say.number(price / (1 + _TEST_STEP), shown), high=say.number(price * (1 + _TEST_STEP), shown),
+        currency=row["currency"], weeks=max(4, weeks),
+    )  # fmt: skip
 
 
-def _too_little(row: FeatureRow) -> str | None:
+def evidence(row: FeatureRow, facts: Facts, refused: Refusal | None) -> dict[str, Any]:
+    """What was looked at, for the insight's details; `vif` is null where price and promotions moved as one."""
+    share = facts.promotion_share
+    return {
+        "is_identified": refused is None,
+        "reason": None if refused is None else refused.code,
+        "price_count": row["price_count"],
+        "price_spread": row["price_spread"],
+        "weeks": row["weeks"],
+        "own_elasticity": None if facts.own is None else rounded(facts.own, 2),
+        "own_error": None if facts.own_error is None else rounded(facts.own_error, 2),
+        "product_elasticity": None if facts.product is None else rounded(facts.product[0], 2),
+        "product_error": None if facts.product is None else rounded(facts.product[1], 2),
+        "sign": "unknown" if facts.own is None else "falling" if facts.own < 0 else "rising",
+        "promotion_share": rounded(share, 2),
+        "vif": rounded(1 / (1 - share), 1) if share < 0.999 else None,
+        "evidence_of": facts.level,
+    }
+
+
+def _too_little(row: FeatureRow) -> Refusal | None:
     if row["price_count"] < LEAST_PRICES:
-        return f"it was sold at {row['price_count']} distinct prices, {LEAST_PRICES} are needed"
+        return Refusal(code="prices", words={"count": row["price_count"], "needed": LEAST_PRICES})
     if row["price_spread"] < LEAST_SPREAD:
-        return f"its prices lie within {row['price_spread']:.1%}, a spread of {LEAST_SPREAD:.0%} is needed"
+        return Refusal(code="spread", words={"spread": row["price_spread"], "needed": LEAST_SPREAD})
     return None
 
 
-def _no_effect(elasticity: dict[str, Any]) -> str | None:
-    own, error = elasticity["own"], elasticity["own_error"]
-    if own is not None and own - error > 0:
-        return (
-            f"it sold more at higher prices (own elasticity {own:+.1f} ± {error:.1f}), which a demand curve cannot do"
-        )
-    mean, sd = elasticity["mean"], elasticity["sd"]
-    if mean >= 0 or mean + CERTAIN * sd >= 0:
-        return f"the effect of price cannot be told from none (elasticity {mean:+.1f} ± {sd:.1f})"
+def _no_effect(row: FeatureRow, facts: Facts) -> Refusal | None:
+    if facts.own is not None and facts.own_error is not None and facts.own - facts.own_error > 0:
+        return Refusal(code="sign", words={"own": facts.own, "error": facts.own_error})
+    if facts.promotion_share > WITH_PROMOTIONS:
+        return Refusal(code="promotion", words={"share": facts.promotion_share})
+    mean, sd = facts.elasticity, facts.sd
+    if mean + CERTAIN * sd >= 0:
+        return Refusal(code="none", words={"mean": mean, "sd": sd})
+    if row["event"] is not None:
+        return None
+    if facts.product is not None and _is_open(*facts.product):
+        return Refusal(code="turning_product", words={"mean": facts.product[0], "sd": facts.product[1]})
+    if facts.own is not None and facts.own_error is not None and _is_open(facts.own, facts.own_error):
+        return Refusal(code="turning", words={"mean": facts.own, "sd": facts.own_error})
+    if mean + CERTAIN * sd >= TURNING:
+        return Refusal(code="turning", words={"mean": mean, "sd": sd})
     return None
+
+
+def _is_open(own: float, error: float) -> bool:
+    """Whether strong evidence of its own leaves open that the elasticity is above −1, or says so."""
+    return error < STRONG and own + CERTAIN * error >= TURNING
+
+
+def _word(name: str, value: Any, row: FeatureRow, say: Catalogue) -> Any:
+    if name in ("spread", "share"):
+        return say.percent(value, 1)
+    if name == "needed" and isinstance(value, float):
+        return say.percent(value)
+    if name in ("own", "mean"):
+        return say.number(value, 1, signed=True)
+    if name in ("error", "sd"):
+        return say.number(value, 1)
+    if name in ("price", "cost"):
+        return say.number(value, digits(row["currency"]))
+    return value

@@ -3,20 +3,22 @@
 Two curves through the same point and slope at the current price p0. Constant elasticity e has an interior optimum at
 a known cost c when e < −1: p* = c·e / (e + 1) (Lerner 1934). Where e is too near −1, or the cost is unknown,
 q = q0·exp(e·(p/p0 − 1)) is used: its elasticity e·p/p0 grows with the price, so that an optimum always exists,
-p* = c + p0/|e| for profit and p0/|e| for revenue.
+p* = c + p0/|e| for profit and p0/|e| for revenue. Where seats are fewer than would sell at that price, the best is the
+price that just sells them: the optimum at the shadow price of a seat (Gallego & van Ryzin 1994).
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from integrator.contracts.currencies import digits
 from integrator.contracts.errors import Defect
 from models.base import FeatureRow
-from models.pricing.currency import digits
 
 Floats = NDArray[np.float64]
 
@@ -28,6 +30,14 @@ LEAST_GAIN = 0.01
 """Nor is one that is expected to bring less than this share of what is earned now."""
 ELASTIC = -1.2
 """Constant elasticity is used below this: at −1.2 the mark-up is already sixfold."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Refusal:
+    """A code of the catalogue's `refused` table, with its words."""
+
+    code: str
+    words: Mapping[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +77,7 @@ class Choice:
     """The way from the best price to the recommended one. `why_kept` is empty where the price is to change."""
 
     best: float
+    seated: float
     inside: float
     final: float
     stepped: float
@@ -74,19 +85,20 @@ class Choice:
     why_kept: str = ""
 
 
-def choose(row: FeatureRow, allowed: Bounds, best: float, earned: Callable[[float], float]) -> Choice:
-    """From the unconstrained optimum to a price people can be charged; `earned` is a week's profit or revenue at a price.
+def choose(row: FeatureRow, allowed: Bounds, best: float, seated: float, earned: Callable[[float], float]) -> Choice:
+    """From the unconstrained optimum to a price people can be charged; `earned` is what a price brings until it expires.
 
-    Of the two prices on the partner's own steps around the bounded optimum the one that earns more is taken. The current
-    price is kept where that is no other, less than `SAME_PRICE` away, or expected to bring less than `LEAST_GAIN`.
+    `seated` is the best price with the seats there are. Of the two prices on the partner's own steps around the bounded
+    optimum the one that earns more is taken. The current price is kept where that is no other, less than `SAME_PRICE`
+    away, or expected to bring less than `LEAST_GAIN`.
     """
     price, step = row["current_price"], row["price_step"]
-    inside = allowed.step(best)
+    inside = allowed.step(seated)
     final = allowed.change(inside)
     near = allowed.payable(final, step)
     # Of equally good prices the one nearer to the current.
     stepped = max(near, key=lambda p: (earned(p), -abs(p - price))) if near else final
-    way = Choice(best=best, inside=inside, final=final, stepped=stepped, value=stepped)
+    way = Choice(best=best, seated=seated, inside=inside, final=final, stepped=stepped, value=stepped)
     if not allowed.allows(price):
         return way
     now = earned(price)
@@ -94,14 +106,14 @@ def choose(row: FeatureRow, allowed: Bounds, best: float, earned: Callable[[floa
     if not near:
         why = "step"
     elif abs(final / price - 1) < SAME_PRICE or abs(final - price) < step / 2:
-        why = "same" if final == best else "bound"
+        why = "same" if final == seated else "bound"
     elif earned(stepped) - now < LEAST_GAIN * abs(now) or stepped == price:
         why = "gain"
     return replace(way, value=price, why_kept=why) if why else way
 
 
-def bounds(row: FeatureRow) -> Bounds | str:
-    """Observed range plus a margin, never below cost, at most ±10 % at once; a text when these leave no price."""
+def bounds(row: FeatureRow) -> Bounds | Refusal:
+    """Observed range plus a margin, never below cost, at most ±10 % at once; a refusal when these leave no price."""
     price, cost, decimals = row["current_price"], row["unit_cost"], digits(row["currency"])
     observed = _inward(row["lowest_price"] * (1 - RANGE_MARGIN), decimals, ROUND_CEILING)
     least = observed if cost is None else max(observed, _inward(cost, decimals, ROUND_CEILING))
@@ -112,15 +124,11 @@ def bounds(row: FeatureRow) -> Bounds | str:
         most_now=_inward(price * (1 + MAX_CHANGE), decimals, ROUND_FLOOR),
         floor_is_cost=least > observed,
     )
-    if max(found.floor, found.least_now) > min(found.ceiling, found.most_now):
-        return (
-            f"No price recommended: {price:g} {row['currency']} is so far below the unit cost of {cost:g} that no "
-            "allowed change reaches it. Check the cost, or raise the price by hand"
-            if cost is not None and price < cost
-            else f"No price recommended: the current price {price:g} {row['currency']} lies outside the range it was "
-            "sold at. A few weeks at this price would mend it"
-        )
-    return found
+    if max(found.floor, found.least_now) <= min(found.ceiling, found.most_now):
+        return found
+    if cost is not None and price < cost:
+        return Refusal(code="below_cost", words={"price": price, "cost": cost})
+    return Refusal(code="outside", words={"price": price})
 
 
 def unconstrained(elasticity: Floats, price: float, cost: float | None) -> Floats:
@@ -139,6 +147,13 @@ def quantity(price: float, current: float, elasticity: float, cost: float | None
     if cost is not None and elasticity <= ELASTIC:
         return float((price / current) ** elasticity)
     return math.exp(elasticity * (price / current - 1))
+
+
+def selling_out(share: float, current: float, elasticity: float, cost: float | None) -> float:
+    """The price at which demand is `share` (above zero) times that at the current price: the inverse of `quantity`."""
+    if cost is not None and elasticity <= ELASTIC:
+        return float(current * share ** (1 / elasticity))
+    return current * (1 + math.log(share) / elasticity)
 
 
 def _inward(price: float, decimals: int, rounding: str) -> float:

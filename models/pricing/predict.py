@@ -1,29 +1,30 @@
-"""The fitted pricing model and the naive rule: feature rows in, recommended prices out."""
+"""The fitted pricing model and the naive rule: feature rows in, recommended prices out, and what a price would bring."""
 
 import math
 from collections.abc import Mapping, Sequence
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import norm
 
-from integrator.contracts.errors import Defect
+from integrator.contracts.currencies import digits
+from integrator.contracts.errors import Defect, invalid
 from integrator.contracts.insight import Interval, Subject
 from models.base import FeatureRow, FittedModel, Prediction
+from models.messages import Catalogue, catalogue
 from models.pricing import explain, identify, optimum
-from models.pricing.currency import digits
-from models.pricing.demand import STEEPEST, product_key
+from models.pricing.curve import Curve, Facts
+from models.pricing.demand import STEEPEST, bounded, product_key
 from models.rounding import additive, rounded
 
 Floats = NDArray[np.float64]
 
-STATE_VERSION = 1
+STATE_VERSION = 2
 LEVEL = 0.8
-_DRAWS = norm.ppf((np.arange(200) + 0.5) / 200)
+_DRAWS = np.array([NormalDist().inv_cdf((n + 0.5) / 200) for n in range(200)])
 """Quantiles of a standard normal in place of random draws: the same interval every time."""
 _TAILS = ((1 - LEVEL) / 2, (1 + LEVEL) / 2)
-_FLATTEST = -0.05
 CERTAIN = 0.9
 """The share of plausible elasticities that have to call for the same direction."""
 _HIGH, _MEDIUM = (0.95, 56, 0.25), (0.75, 28, 0.5)
@@ -31,6 +32,7 @@ _HIGH, _MEDIUM = (0.95, 56, 0.25), (0.75, 28, 0.5)
 _COVERAGE_OFF = 0.1
 _CLOSE = 0.03
 _CURVE_POINTS = 9
+_ARGUMENTS = ("learned", "margins", "coverage", "candidate", "scores", "weeks")
 
 
 class KeepPrice:
@@ -45,9 +47,11 @@ class KeepPrice:
         return {"state_version": STATE_VERSION, "model": "keep_price"}
 
     def _one(self, row: FeatureRow) -> Prediction:
+        say = catalogue("pricing", row["language"])
         price, cost = row["current_price"], row["unit_cost"]
-        week = 7 * float(np.mean(row["recent_quantity"] or [0.0]))
-        details = _details(row) | {
+        week = 7 / row["period_days"] * float(np.mean(row["recent"]["quantity"] or [0.0]))
+        details = _details(row, say) | {
+            "family": "seasonal_mean",
             "expected_quantity": rounded(week, 1),
             "expected_revenue": _money(week * price, row),
             "expected_profit": None if cost is None else _money(week * (price - cost), row),
@@ -55,149 +59,171 @@ class KeepPrice:
         return Prediction(
             subject=_subject(row), status="fallback", rung="rule", value=price, unit=row["currency"], interval=None,
             confidence_label="low", coverage=None, observations=int(row["days"]), baseline=price, contributions=(),
-            summary=f"Keep {explain.shown(price)} {row['currency']}: no model forecasts its sales better than their average yet. "
-            "More weeks of sales, at several prices, would change that.",
+            summary=say("summary.rule", current=explain.shown(price, say), currency=row["currency"]),
             details=details, records=int(row["lines"]),
         )  # fmt: skip
 
 
 class PriceModel:
-    """Shrunk elasticities of products, groups and all, with the demand margins measured on the backtest."""
+    """Pooled coefficients of products, groups and all, with the demand margins measured on the backtest."""
 
     def __init__(
-        self, *, elasticities: Mapping[str, Any], margins: tuple[float, float], coverage: float | None, candidate: str
-    ) -> None:
-        """As `train` makes them: elasticities by `demand.as_state`, conformal margins of a week's demand."""
-        self.elasticities = elasticities
-        self.margins = margins
-        self.coverage = coverage
-        self.candidate = candidate
+        self, *, learned: Mapping[str, Any], margins: tuple[float, float], coverage: float | None, candidate: str,
+        scores: Mapping[str, Any], weeks: int,
+    ) -> None:  # fmt: skip
+        """As `train` makes them: `learned` by `models.pricing.learned.as_state`, conformal margins of a week's demand,
+        `scores` of the candidates over all (`all`) and by product (`by_product`) on the backtest's last `weeks`."""
+        self.learned, self.margins, self.coverage = learned, margins, coverage
+        self.candidate, self.scores, self.weeks = candidate, scores, weeks
 
     def state(self) -> dict[str, Any]:
         """See `FittedModel.state`."""
-        return {
-            "state_version": STATE_VERSION,
-            "model": "price",
-            "elasticities": dict(self.elasticities),
-            "margins": tuple(self.margins),
-            "coverage": self.coverage,
-            "candidate": self.candidate,
-        }
+        found = {name: getattr(self, name) for name in _ARGUMENTS}
+        return {"state_version": STATE_VERSION, "model": "price", **found}
 
     def predict(self, rows: Sequence[FeatureRow]) -> list[Prediction]:
         """One prediction per row, in order: `ready`, or `refused` with the reason and what would mend it."""
         return [self._one(row) for row in rows]
 
-    def elasticity(self, row: FeatureRow) -> dict[str, Any]:
-        """The product's own posterior, else its group's, else the overall one; `own` is None where there is none.
+    def what_if(self, row: FeatureRow, price: float) -> dict[str, Any]:
+        """A week at a hypothetical price: the numbers of `details.demand_curve`, `is_identified` and the refusal's text.
 
-        `mean` is within `demand.STEEPEST`.
+        A product that is refused gets no numbers. InvalidInput for a price that is not finite and above zero.
         """
-        found = self.elasticities["products"].get(product_key((row["platform"], row["product"], row["tier"])))
-        if found is not None:
-            return dict(found) | {"mean": max(found["mean"], STEEPEST)}
-        mean, sd = self.elasticities["groups"].get(row["group"], self.elasticities["overall"])
-        return {"mean": max(mean, STEEPEST), "sd": sd, "own": None, "own_error": None, "dispersion": 2.0}
+        if not (isinstance(price, int | float) and math.isfinite(price) and price > 0):
+            raise invalid("price", price, "a finite number above zero")
+        facts = self.facts(row)
+        refused = identify.refusal(row, facts)
+        if refused is not None:
+            text = identify.told(refused, row, facts, catalogue("pricing", row["language"]))
+            return {"price": price, "currency": row["currency"], "is_identified": False, "reason": text}
+        point = Curve(row, facts, self.learned["spec"], self.margins).at(float(price))
+        found = point.shown(row["currency"])
+        in_range = _in_range(row, price)
+        return {**found, "currency": row["currency"], "is_identified": True, "reason": None, "is_in_range": in_range}
+
+    def facts(self, row: FeatureRow) -> Facts:
+        """The product's own posterior, else its product's over all tiers, its group's, or that of all products."""
+        usual = self.learned["usual"]
+        product = self.learned["products"].get(product_key((row["platform"], row["product"])))
+        several = None if product is None or product["tiers"] < 2 else (product["own"], product["own_error"])
+        unit = self.learned["units"].get(product_key((row["platform"], row["product"], row["tier"])))
+        if unit is not None:
+            return Facts(
+                beta=_beta(unit), sd=unit["sd"], kappa=unit["kappa"], week_kappa=unit["week_kappa"], own=unit["own"],
+                own_error=unit["own_error"], product=several, promotion_share=unit["promotion_share"],
+                level="tier" if several else "product",
+            )  # fmt: skip
+        group = self.learned["groups"].get(row["group"])
+        parent, level = self.learned["overall"], "overall"
+        if product is not None:
+            parent, level = product, "product"
+        elif group is not None:
+            parent, level = group, "group"
+        return Facts(
+            beta=_beta(parent), sd=parent["sd"], kappa=usual["kappa"], week_kappa=usual["week_kappa"], product=several,
+            level=level,
+        )  # fmt: skip
 
     def _one(self, row: FeatureRow) -> Prediction:
-        elasticity = self.elasticity(row)
-        reason = identify.refusal(row, elasticity)
-        if reason is None:
+        say = catalogue("pricing", row["language"])
+        facts = self.facts(row)
+        refused = identify.refusal(row, facts)
+        details = _details(row, say) | self._choice(row, say)
+        if refused is None:
             allowed = optimum.bounds(row)
-            if not isinstance(allowed, str):
-                return self._recommended(row, elasticity, allowed)
-            reason = allowed
+            if not isinstance(allowed, optimum.Refusal):
+                details["identification"] = identify.evidence(row, facts, None)
+                return self._recommended(row, facts, allowed, details, say)
+            refused = allowed
+        details["identification"] = identify.evidence(row, facts, refused)
         return Prediction(
             subject=_subject(row), status="refused", rung="partner", value=None, unit=row["currency"], interval=None,
             confidence_label="low", coverage=self.coverage, observations=int(row["days"]), baseline=None,
-            contributions=(),
-            summary=f"{reason}.", details=_details(row), records=int(row["lines"]),
+            contributions=(), summary=identify.told(refused, row, facts, say), details=details, records=int(row["lines"]),
         )  # fmt: skip
 
-    def _recommended(self, row: FeatureRow, elasticity: dict[str, Any], allowed: optimum.Bounds) -> Prediction:
-        price, cost, decimals = row["current_price"], row["unit_cost"], digits(row["currency"])
-        mean = elasticity["mean"]
-        aim = "profit" if cost is not None else "revenue"
-        best = float(optimum.unconstrained(np.array([mean]), price, cost)[0])
-        way = optimum.choose(row, allowed, best, lambda p: self._week(row, elasticity, p)[aim])
+    def _recommended(
+        self, row: FeatureRow, facts: Facts, allowed: optimum.Bounds, details: dict[str, Any], say: Catalogue
+    ) -> Prediction:
+        price, decimals = row["current_price"], digits(row["currency"])
+        curve = Curve(row, facts, self.learned["spec"], self.margins)
+        aim = "revenue" if row["unit_cost"] is None else "profit"
+        best, seated = curve.best(facts.elasticity)
+        way = optimum.choose(row, allowed, best, seated, curve.earned)
         value = rounded(way.value, decimals)
-        wanted = _wanted(row, elasticity)
-        optima = _allowed(row, wanted, allowed)
-        low, high = (rounded(float(q), decimals) for q in np.quantile(optima, _TAILS, method="nearest"))
+        wanted = curve.draws(_DRAWS, STEEPEST)
+        low, high = (float(q) for q in np.quantile(_allowed(row, wanted, allowed), _TAILS, method="nearest"))
         agreement = _agreement(row, wanted, value)
-        steps = explain.waterfall(price, way, mean, allowed, profit=cost is not None)
-        before, after = self._week(row, elasticity, price), self._week(row, elasticity, value)
-        interval = Interval(LEVEL, min(low, value), max(high, value))
+        steps = explain.waterfall(price, way, facts.elasticity, allowed, aim, say)
+        before, after = curve.at(price), curve.at(value)
+        bound = explain.binding(steps)
         return Prediction(
             subject=_subject(row),
             status="ready",
             rung="partner",
             value=value,
             unit=row["currency"],
-            interval=interval,
-            confidence_label=self._confidence(row, elasticity, agreement),
+            interval=Interval(LEVEL, min(rounded(low, decimals), value), max(rounded(high, decimals), value)),
+            confidence_label=self._confidence(row, facts, agreement),
             coverage=self.coverage,
             observations=int(row["days"]),
             baseline=price,
-            contributions=additive(value, price, steps, decimals=decimals),
-            summary=explain.summary(
-                way, row["currency"], before, after, steps, is_certain=agreement >= CERTAIN, profit=aim == "profit"
+            contributions=additive(
+                value, price, steps, decimals=decimals, keep=len(steps), other_label=say("factor.other")
             ),
-            details=_details(row)
-            | self._expected(row, elasticity, allowed, value)
-            | {"direction_agreement": rounded(agreement, 2)},
+            summary=explain.summary(
+                way, row["currency"], before, after, bound, aim, say, is_certain=agreement >= CERTAIN
+            ),
+            details=details
+            | _expected(row, curve, allowed, value)
+            | {"direction_agreement": rounded(agreement, 2), "binding": bound, "aim": aim},
             records=int(row["lines"]),
         )
 
-    def _confidence(self, row: FeatureRow, elasticity: dict[str, Any], agreement: float) -> str:
+    def _confidence(self, row: FeatureRow, facts: Facts, agreement: float) -> str:
         """By the direction's certainty, the days it was sold on, how well the elasticity is known, and honest coverage."""
         covers = self.coverage is not None and abs(self.coverage - LEVEL) <= _COVERAGE_OFF
-        vague = elasticity["sd"] / -elasticity["mean"]
+        vague = facts.sd / -facts.elasticity
         if covers and agreement >= _HIGH[0] and row["days"] >= _HIGH[1] and vague <= _HIGH[2]:
             return "high"
         return "medium" if agreement >= _MEDIUM[0] and row["days"] >= _MEDIUM[1] and vague <= _MEDIUM[2] else "low"
 
-    def _expected(
-        self, row: FeatureRow, elasticity: dict[str, Any], allowed: optimum.Bounds, value: float
-    ) -> dict[str, Any]:
-        week = self._week(row, elasticity, value)
-        spread = np.sqrt(elasticity["dispersion"] * week["quantity"] + (0.3 * week["quantity"]) ** 2)
-        low, high = (max(0.0, week["quantity"] + margin * spread) for margin in self.margins)
-        now = self._week(row, elasticity, row["current_price"])
-        points = np.linspace(allowed.floor, allowed.ceiling, _CURVE_POINTS)
-        curve = [self._week(row, elasticity, _money(float(price), row)) for price in points]
+    def _choice(self, row: FeatureRow, say: Catalogue) -> dict[str, Any]:
+        """Family, alternatives with their scores, and why: over all products, and this one's own where it was tested."""
+        key = product_key((row["platform"], row["product"], row["tier"]))
+        own = self.scores["by_product"].get(key)
         return {
-            "floor": allowed.floor,
-            "ceiling": allowed.ceiling,
-            "expected_quantity": rounded(week["quantity"], 1),
-            "expected_quantity_low": rounded(low, 1),
-            "expected_quantity_high": rounded(high, 1),
-            "expected_revenue": _money(week["revenue"], row),
-            "expected_profit": None if row["unit_cost"] is None else _money(week["profit"], row),
-            "current_revenue": _money(now["revenue"], row),
-            "current_profit": None if row["unit_cost"] is None else _money(now["profit"], row),
-            "elasticity": rounded(elasticity["mean"], 2),
-            "elasticity_sd": rounded(elasticity["sd"], 2),
-            "demand_curve": [
+            "family": self.candidate,
+            "alternatives": [
                 {
-                    "price": point["price"],
-                    "quantity": rounded(point["quantity"], 1),
-                    "revenue": _money(point["revenue"], row),
-                    "profit": None if row["unit_cost"] is None else _money(point["profit"], row),
+                    "family": name,
+                    "score": rounded(score, 4),
+                    "own_score": None if own is None else rounded(own["scores"][name], 4),
                 }
-                for point in curve
+                for name, score in self.scores["all"].items()
             ],
-        }
+            "why": chosen_text(self.candidate, self.scores, own, self.weeks, say),
+        }  # fmt: skip
 
-    def _week(self, row: FeatureRow, elasticity: dict[str, Any], price: float) -> dict[str, float]:
-        """Quantity, revenue and profit expected of a week at `price`, from the recent level and its prices."""
-        current, cost, slope = row["current_price"], row["unit_cost"], elasticity["mean"]
-        moved = np.exp(slope * (np.array(row["recent_log_price"]) - np.log(current)))
-        level = 7 * float(np.sum(row["recent_quantity"])) / max(float(moved.sum()), 1e-9)
-        sold = level * optimum.quantity(price, current, slope, cost)
-        if cost is None:
-            return {"price": price, "quantity": sold, "revenue": sold * price, "profit": math.nan}
-        return {"price": price, "quantity": sold, "revenue": sold * price, "profit": sold * (price - cost)}
+
+def chosen_text(
+    candidate: str, scores: Mapping[str, Any], own: Mapping[str, Any] | None, weeks: int, say: Catalogue
+) -> str:
+    """Why a candidate is used for a product, in a sentence."""
+    rule = scores["rule"]
+    words = {
+        "family": candidate, "rule": rule, "metric": scores["metric"], "weeks": weeks,
+        "score": say.number(scores["all"][candidate], 2), "rule_score": say.number(scores["all"][rule], 2),
+    }  # fmt: skip
+    if candidate == rule:
+        return say("why.rule", **words)
+    if own is None:
+        return say("why.chosen", **words)
+    return say(
+        "why.product", own_score=say.number(own["scores"][candidate], 2), observations=own["observations"],
+        own_rule_score=say.number(own["scores"][rule], 2), **words,
+    )  # fmt: skip
 
 
 def restore(state: Mapping[str, Any]) -> FittedModel:
@@ -208,13 +234,33 @@ def restore(state: Mapping[str, Any]) -> FittedModel:
         return KeepPrice()
     if state["model"] != "price":
         raise Defect(f"pricing model {state['model']!r} is not known; known: price, keep_price")
-    return PriceModel(**{name: state[name] for name in ("elasticities", "margins", "coverage", "candidate")})
+    return PriceModel(**{name: state[name] for name in _ARGUMENTS})
 
 
-def _wanted(row: FeatureRow, elasticity: dict[str, Any]) -> Floats:
-    """The best price for each plausible elasticity, before any bound."""
-    draws = np.clip(elasticity["mean"] + elasticity["sd"] * _DRAWS, STEEPEST, _FLATTEST)
-    return optimum.unconstrained(draws, row["current_price"], row["unit_cost"])
+def _beta(learned: Mapping[str, Any]) -> Floats:
+    found = np.array(learned["beta"], dtype=np.float64)
+    # Strictly below zero where it is priced at all; a refusal sees the bound too.
+    found[0] = bounded(found[:1])[0]
+    return found
+
+
+def _expected(row: FeatureRow, curve: Curve, allowed: optimum.Bounds, value: float) -> dict[str, Any]:
+    week, now = curve.at(value).shown(row["currency"]), curve.at(row["current_price"]).shown(row["currency"])
+    points = np.linspace(allowed.floor, allowed.ceiling, _CURVE_POINTS)
+    names = [f"{what}{end}" for what in ("quantity", "revenue", "profit") for end in ("", "_low", "_high")]
+    event = row["event"]
+    return {
+        "floor": allowed.floor,
+        "ceiling": allowed.ceiling,
+        **{f"expected_{name}": week[name] for name in names},
+        "current_revenue": now["revenue"],
+        "current_profit": now["profit"],
+        "elasticity": rounded(curve.facts.elasticity, 2),
+        "elasticity_sd": rounded(curve.facts.sd, 2),
+        "demand_curve": [curve.at(_money(float(price), row)).shown(row["currency"]) for price in points],
+        "seats_left": None if event is None else event["left"],
+        "days_to_go": None if event is None else event["days_to_go"],
+    }
 
 
 def _allowed(row: FeatureRow, wanted: Floats, allowed: optimum.Bounds) -> Floats:
@@ -235,6 +281,12 @@ def _agreement(row: FeatureRow, wanted: Floats, value: float) -> float:
     return float(((wanted - price) * (value - price) > 0).mean())
 
 
+def _in_range(row: FeatureRow, price: float) -> bool:
+    """Whether a price lies within what was paid before, and a margin."""
+    margin = optimum.RANGE_MARGIN
+    return bool(row["lowest_price"] * (1 - margin) <= price <= row["highest_price"] * (1 + margin))
+
+
 def _subject(row: FeatureRow) -> Subject:
     if row["tier"]:
         return Subject("tier", f"{row['product']}/{row['tier']}", row["platform"])
@@ -245,7 +297,7 @@ def _money(amount: float, row: FeatureRow) -> float:
     return rounded(amount, digits(row["currency"]))
 
 
-def _details(row: FeatureRow) -> dict[str, Any]:
+def _details(row: FeatureRow, say: Catalogue) -> dict[str, Any]:
     """What every status shows; what needs a model is null until there is one."""
     return {
         "current_price": row["current_price"],
@@ -257,9 +309,13 @@ def _details(row: FeatureRow) -> dict[str, Any]:
         "expected_profit": None,
         "elasticity": None,
         "demand_curve": [],
-        "disclosure": explain.DISCLOSURE,
+        "disclosure": say("disclosure.text"),
         "expires_at": row["expires_at"],
         "price_count": row["price_count"],
         "price_spread": row["price_spread"],
         "weeks": row["weeks"],
+        "family": None,
+        "alternatives": [],
+        "why": None,
+        "identification": None,
     }

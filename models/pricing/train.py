@@ -1,8 +1,10 @@
-"""Training: demand forecasts at the price then taken compared on the last weeks, then elasticities from everything."""
+"""Training: demand forecasts at the price then taken compared on the last weeks, then coefficients from everything."""
 
 import hashlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -10,39 +12,40 @@ from numpy.typing import NDArray
 
 from integrator.contracts.errors import NotReady, invalid
 from integrator.contracts.readiness import Readiness, Requirement
-from models.base import Backtest, Context, FittedModel, Score, TrainConfig, Trained
-from models.evaluation import conformal_margins
-from models.pricing import demand, plot
-from models.pricing.identify import LEAST_PRICES
-from models.pricing.panel import COLUMNS, Panel, panel
-from models.pricing.predict import LEVEL, KeepPrice, PriceModel
+from models.base import Backtest, Choice, Context, FeatureRow, FittedModel, Score, TrainConfig, Trained
+from models.messages import Catalogue, catalogue
+from models.pricing import demand, folds, forecast, optimum, plot
+from models.pricing.columns import COLUMNS
+from models.pricing.demand import SAME_PRICE, Fit, product_key
+from models.pricing.folds import CANDIDATES, METRIC, Tested
+from models.pricing.forecast import CONTROLLED, RULE
+from models.pricing.identify import LEAST_PRICES, refusal
+from models.pricing.learned import as_state
+from models.pricing.panel import Panel, panel
+from models.pricing.predict import LEVEL, KeepPrice, PriceModel, chosen_text
 from models.pricing.rows import feature_rows
 
 Floats = NDArray[np.float64]
 
-RULE = "seasonal_mean"
-CANDIDATES = (RULE, "pooled_loglog", "shrunk_loglog")
 NEED_WEEKS = 8
 NEED_PRODUCTS = 5
-FOLDS = 4
-FOLD_DAYS = 7
-_SEGMENT_OBSERVATIONS = 100
+HORIZONS = (7, 14, 21, 28)
+"""Days ahead that demand may be judged at; a price is recommended for a week or two."""
 
 
 @dataclass(frozen=True)
-class Fold:
-    """One test week: quantities and forecasts per active product, with the dispersion known before it."""
+class _Judged:
+    """What the backtest came to."""
 
-    products: NDArray[np.intp]
-    actual: Floats
-    forecast: Floats
-    dispersion: Floats
+    tested: Mapping[str, Tested]
+    scores: tuple[Score, ...]
+    chosen: Score
+    weeks: int
 
     @property
-    def scale(self) -> Floats:
-        """Standard deviation expected of a week's quantity: overdispersed counts and a level that drifts by 30 %."""
-        found: Floats = np.sqrt(self.dispersion * self.forecast + (0.3 * self.forecast) ** 2)
-        return found
+    def table(self) -> dict[str, Any]:
+        """The candidates' scores over all products, as the model keeps them."""
+        return {"metric": METRIC, "rule": RULE, "all": {s.candidate: float(s.metrics[METRIC]) for s in self.scores}}
 
 
 def readiness(training: pl.DataFrame, context: Context) -> Readiness:
@@ -50,7 +53,7 @@ def readiness(training: pl.DataFrame, context: Context) -> Readiness:
     found = panel(training, context.currency)
     weeks = products = 0
     if found is not None:
-        weeks = found.quantity.shape[1] // 7
+        weeks = found.weeks
         products = sum(_distinct(found, i) >= LEAST_PRICES for i in range(len(found.keys)))
     left = (NEED_WEEKS - weeks) * 7
     requirements = [
@@ -63,61 +66,53 @@ def readiness(training: pl.DataFrame, context: Context) -> Readiness:
 
 def train(training: pl.DataFrame, config: TrainConfig, context: Context) -> Trained:
     """Backtest all candidates, fit the best on everything; NotReady with the counts, InvalidInput on a bad config."""
-    candidates = _candidates(config)
+    wanted = _candidates(config)
+    horizon = _horizon(config)
     ready = readiness(training, context)
     if not ready.ready:
         raise NotReady(f"pricing of {context.partner} is not ready: {ready}")
     if config.window_days is not None:
         training = training.filter(pl.col("sold_on") > pl.col("sold_on").max() - timedelta(days=config.window_days))
-    found = panel(training, context.currency)
-    if found is None or found.quantity.shape[1] < 2 * FOLDS * FOLD_DAYS:
+    found = panel(training, context.currency, config.excluded_attributes)
+    if found is None or found.weeks < NEED_WEEKS:
         raise NotReady(
-            f"pricing of {context.partner} is not ready: the window leaves less than {2 * FOLDS} weeks of sales"
+            f"pricing of {context.partner} is not ready: the window leaves less than {NEED_WEEKS} weeks of sales"
         )
+    judged = _judge(found, wanted, horizon // 7)
     digest = _digest(training)
-    folds = {name: [] for name in candidates}  # type: dict[str, list[Fold]]
-    for number in range(FOLDS):
-        origin = found.quantity.shape[1] - (FOLDS - number) * FOLD_DAYS
-        for name, fold in _fold(found, origin, candidates).items():
-            folds[name].append(fold)
-    scores = tuple(_score(name, folds[name], found) for name in candidates)
-    chosen = min(scores, key=lambda score: score.metrics["poisson_deviance"])
+    say = catalogue("pricing", context.language)
+    fit = folds.fits(found, [judged.chosen.candidate])[judged.chosen.candidate == CONTROLLED]
+    model = _final(judged, fit, found)
+    rows = feature_rows(training, context)
     return Trained(
-        model=_final(chosen, folds[chosen.candidate], found),
+        model=model,
         backtest=Backtest(
-            gate_metric="poisson_deviance",
-            chosen=chosen.candidate,
-            scores=scores,
-            observations=sum(len(fold.actual) for fold in folds[chosen.candidate]),
-            plot_png=plot.demand_png(
-                {name: (_joined(f, "actual"), _joined(f, "forecast")) for name, f in folds.items()}
-            ),
-            split=f"{digest}:last {FOLDS} weeks one by one",
+            gate_metric=METRIC,
+            chosen=judged.chosen.candidate,
+            scores=judged.scores,
+            observations=int(judged.tested[RULE].counts.sum()),
+            plot_png=plot.demand_png({name: tested.flat[:2] for name, tested in judged.tested.items()}),
+            split=f"{digest}:last {judged.weeks} weeks, {horizon} days ahead",
             level=LEVEL,
         ),
         params={
-            "candidate": chosen.candidate,
+            "candidate": judged.chosen.candidate,
             "products": len(found.keys),
-            "days": found.quantity.shape[1],
-            "folds": FOLDS,
-            "fold_days": FOLD_DAYS,
+            "days": found.length * found.period_days,
+            "period_days": found.period_days,
+            "test_weeks": judged.weeks,
+            "refits": folds.REFITS,
+            "horizon_days": horizon,
+            "fields": [facts["name"] for facts in fit.spec["fields"]],
             "seed": context.seed,
         },
-        dropped={name: "it was excluded by the training's settings" for name in config.excluded_attributes},
+        dropped=_dropped(found, fit, config, say),
         data_hash=digest,
-        sample=feature_rows(training, context)[:5],
+        sample=rows[:5],
+        choices=_choices(judged, found, say),
+        data=_data(found, fit),
+        limits=_limits(rows, found, model, say),
     )
-
-
-def elasticities(found: Panel, candidate: str) -> tuple[demand.Estimates, demand.Shrunk]:
-    """Own estimates and what the candidate makes of them: all products alike, or each shrunk to its group."""
-    estimates = demand.estimate(found)
-    shrunk = demand.shrink(estimates.own, _usable_error(found, estimates.error), found.groups)
-    if candidate != "pooled_loglog":
-        return estimates, shrunk
-    mean, sd = shrunk.overall
-    everyone = np.full(len(found.keys), mean)
-    return estimates, demand.Shrunk(everyone, np.full(len(found.keys), sd), {}, shrunk.overall)
 
 
 def _candidates(config: TrainConfig) -> tuple[str, ...]:
@@ -128,81 +123,96 @@ def _candidates(config: TrainConfig) -> tuple[str, ...]:
     return tuple(name for name in CANDIDATES if name in wanted or name == RULE)
 
 
-def _fold(found: Panel, origin: int, candidates: tuple[str, ...]) -> dict[str, Fold]:
-    """Everything learned from the days before `origin`; prices of the week after it count as known."""
-    past = found.until(origin)
-    started = np.flatnonzero(np.isfinite(past.log_price).any(axis=1))
-    active = started[past.quantity[started, -demand.LEVEL_DAYS :].sum(axis=1) > 0]
-    known = past.some(active)
-    week = found.some(active)
-    actual = week.quantity[:, origin : origin + FOLD_DAYS].sum(axis=1)
-    result = {}
-    for name in candidates:
-        estimates, shrunk = elasticities(known, name)
-        slope = np.zeros(len(active)) if name == RULE else demand.bounded(shrunk.mean)
-        said = demand.expected(week, origin, FOLD_DAYS, slope, estimates.weekday, estimates.holiday).sum(axis=1)
-        result[name] = Fold(active, actual, said, estimates.dispersion)
-    return result
+def _horizon(config: TrainConfig) -> int:
+    if config.horizon_days is None:
+        return HORIZONS[0]
+    if config.horizon_days not in HORIZONS:
+        raise invalid("pricing horizon_days", config.horizon_days, HORIZONS)
+    return config.horizon_days
 
 
-def _score(name: str, folds: list[Fold], found: Panel) -> Score:
-    actual, said = _joined(folds, "actual"), _joined(folds, "forecast")
-    products = _joined(folds, "products").astype(np.intp)
-    groups = np.array(found.groups)[products]
-    segments = {
-        f"group={group}": demand.deviance(actual[groups == group], said[groups == group])
-        for group in np.unique(groups)
-        if group and (groups == group).sum() >= _SEGMENT_OBSERVATIONS
-    }
-    # Margins learned on the weeks before, measured on the last half.
-    half = len(folds) // 2
-    low, high = _margins(folds[:half])
-    hits = [(f.actual >= f.forecast + low * f.scale) & (f.actual <= f.forecast + high * f.scale) for f in folds[half:]]
-    return Score(
-        candidate=name,
-        is_rule=name == RULE,
-        metrics={
-            "poisson_deviance": demand.deviance(actual, said),
-            "wape": float(np.abs(actual - said).sum() / max(actual.sum(), 1e-9)),
-            "bias": float((said - actual).sum() / max(actual.sum(), 1e-9)),
-        },
-        coverage=float(np.concatenate(hits).mean()),
-        segments=segments,
-    )
+def _judge(found: Panel, candidates: tuple[str, ...], horizon_weeks: int) -> _Judged:
+    tested = folds.run(found, candidates, horizon_weeks)
+    if not tested[RULE].counts.any():
+        raise NotReady("pricing is not ready: no product was on sale both in the last weeks and in those before them")
+    scores = tuple(folds.score(name, one, found.groups, LEVEL) for name, one in tested.items())
+    chosen = min(scores, key=lambda score: score.metrics[METRIC])
+    return _Judged(tested, scores, chosen, folds.test_weeks(found.weeks))
 
 
-def _final(chosen: Score, folds: list[Fold], found: Panel) -> FittedModel:
-    if chosen.candidate == RULE:
+def _final(judged: _Judged, fit: Fit, found: Panel) -> FittedModel:
+    candidate = judged.chosen.candidate
+    if candidate == RULE:
         return KeepPrice()
-    estimates, shrunk = elasticities(found, chosen.candidate)
+    curve = forecast.curve(found, fit, candidate)
+    week_kappa = folds.kappa_of_weeks(found, demand.effects(found, curve.spec, curve.beta), curve)
+    keys = [product_key(key) for key in found.keys]
     return PriceModel(
-        elasticities=demand.as_state(found, estimates, shrunk),
-        margins=_margins(folds),
-        coverage=chosen.coverage,
-        candidate=chosen.candidate,
+        learned=as_state(found, fit, curve, candidate, week_kappa),
+        margins=judged.tested[candidate].margins(LEVEL),
+        coverage=judged.chosen.coverage,
+        candidate=candidate,
+        scores=judged.table | {"by_product": folds.by_product(judged.tested, keys)},
+        weeks=judged.weeks,
     )
 
 
-def _margins(folds: list[Fold]) -> tuple[float, float]:
-    """Conformal margins of demand in units of its expected standard deviation."""
-    scale = np.concatenate([fold.scale for fold in folds])
-    return conformal_margins(_joined(folds, "actual") / scale, _joined(folds, "forecast") / scale, LEVEL)
+def _choices(judged: _Judged, found: Panel, say: Catalogue) -> tuple[Choice, ...]:
+    own = folds.by_product(judged.tested, ["/".join(key) for key in found.keys])
+    candidate, table = judged.chosen.candidate, judged.table
+    return tuple(
+        Choice(
+            subject=subject, family=candidate, scores=facts["scores"],  # type: ignore[arg-type]
+            why=chosen_text(candidate, table, facts, judged.weeks, say), observations=int(facts["observations"]),  # type: ignore[call-overload]
+        )
+        for subject, facts in own.items()
+    )  # fmt: skip
 
 
-def _joined(folds: list[Fold], name: str) -> Floats:
-    return np.concatenate([getattr(fold, name) for fold in folds]).astype(np.float64)
+def _dropped(found: Panel, fit: Fit, config: TrainConfig, say: Catalogue) -> dict[str, str]:
+    codes = {**found.dropped, **fit.dropped, **dict.fromkeys(config.excluded_attributes, "excluded")}
+    return {name: say(f"dropped.{code}") for name, code in sorted(codes.items())}
 
 
-def _usable_error(found: Panel, error: Floats) -> Floats:
-    """The standard error, infinite where a product was not sold at enough prices to have an estimate of its own."""
-    return np.where([_distinct(found, i) >= 2 for i in range(len(found.keys))], error, np.inf)
+def _data(found: Panel, fit: Fit) -> dict[str, Any]:
+    """For the model card: what it was trained on."""
+    sold = found.quantity > 0
+    costed = sold & np.isfinite(found.cost)
+    return {
+        "subjects": len(found.keys),
+        "with_own_coefficients": len(fit.units),
+        "rows": int(sold.sum()),
+        "sale_lines": int(found.lines.sum()),
+        "from": found.first_day.isoformat(),
+        "to": found.last_day.isoformat(),
+        "cadence": "daily" if found.period_days == 1 else "weekly",
+        "share_without_cost": round(1 - float(costed.sum() / max(sold.sum(), 1)), 4),
+        "periods_without_stock": int(fit.stock_outs.sum()),
+        "fields": [facts["name"] for facts in fit.spec["fields"]],
+        "groups": len(set(found.groups)),
+    }
+
+
+def _limits(rows: Sequence[FeatureRow], found: Panel, model: FittedModel, say: Catalogue) -> tuple[str, ...]:
+    refused = 0
+    if isinstance(model, PriceModel):
+        refused = sum(refusal(row, model.facts(row)) is not None for row in rows)
+    costed = np.isfinite(found.cost) * found.quantity
+    share = float(costed.sum() / max(found.quantity.sum(), 1e-9))
+    return (
+        say("limit.bias"),
+        say("limit.range", margin=say.percent(optimum.RANGE_MARGIN)),
+        say("limit.products", refused=refused, products=len(rows)),
+        say("limit.cost", share=say.percent(share)),
+    )
 
 
 def _distinct(found: Panel, i: int) -> int:
     """Prices, to a per cent, at which it sold."""
-    return len(np.unique(np.round(found.log_price[i][found.quantity[i] > 0] / 0.01)))
+    return len(np.unique(np.round(found.log_price[i][found.quantity[i] > 0] / SAME_PRICE)))
 
 
 def _digest(training: pl.DataFrame) -> str:
-    frame = training.select(COLUMNS).sort("platform", "product", "tier", "sold_on")
+    frame = training.select(name for name in COLUMNS if name in training.columns)
+    frame = frame.sort(*frame.columns[:4], *frame.columns[4:])
     return hashlib.sha256(frame.write_csv().encode()).hexdigest()

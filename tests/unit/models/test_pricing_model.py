@@ -8,16 +8,20 @@ import numpy as np
 import polars as pl
 import pytest
 
+from integrator.contracts.currencies import digits
 from integrator.contracts.errors import Defect, InvalidInput, NotReady
 from models.base import Context, FeatureRow, FittedModel, Prediction, TrainConfig, Trained
-from models.pricing import demand, explain, identify, optimum
-from models.pricing.currency import digits
+from models.messages import catalogue
+from models.pricing import demand, explain, forecast, optimum
+from models.pricing.learned import as_state
 from models.pricing.panel import panel
 from models.pricing.predict import KeepPrice, PriceModel
 from models.pricing.spec import USE_CASE
-from models.pricing.train import elasticities
 from models.rounding import sums
-from tests.pricing_frames import CONTEXT, SCHEMA, START, line, shop
+from models.state import plain_pickle
+from tests.pricing_frames import CONTEXT, SCHEMA, START, at, line, shop, sure
+
+SAY = catalogue("pricing")
 
 
 @pytest.fixture(scope="module")
@@ -42,12 +46,12 @@ def only(model: FittedModel, row: FeatureRow) -> Prediction:
 def test_the_elasticity_is_found(frame: pl.DataFrame) -> None:
     found = panel(frame, "TWD")
     assert found is not None
-    estimates = demand.estimate(found)
-    shrunk = demand.shrink(estimates.own, estimates.error, found.groups)
-    assert shrunk.overall[0] == pytest.approx(-3.0, abs=0.3)
-    assert np.abs(shrunk.mean + 3.0).max() < 1.0
-    assert np.std(shrunk.mean) < np.std(estimates.own)
-    assert estimates.weekday[5] > estimates.weekday[0]
+    fit = demand.estimate(found, controls=False)
+    assert fit.pooled.overall[0] == pytest.approx(-3.0, abs=0.3)
+    assert np.abs(fit.pooled.unit[:, 0] + 3.0).max() < 1.0
+    assert np.std(fit.pooled.unit[:, 0]) < np.std(fit.own)
+    saturday = fit.spec["columns"].index("weekday:5")
+    assert fit.pooled.overall[saturday] > 0.1
 
 
 def test_a_model_of_price_beats_the_rule_and_covers(trained: Trained) -> None:
@@ -74,11 +78,15 @@ def test_recommendations_stay_inside_every_bound_and_sum(trained: Trained, rows:
         quantities = [point["quantity"] for point in details["demand_curve"]]
         assert quantities == sorted(quantities, reverse=True)
         assert "promotions" in details["disclosure"]
+        assert details["family"] == trained.backtest.chosen and details["why"].startswith(trained.backtest.chosen)
+        assert {one["family"] for one in details["alternatives"]} == {s.candidate for s in trained.backtest.scores}
+        assert details["identification"]["is_identified"] and details["identification"]["sign"] == "falling"
 
 
 def test_a_stored_row_and_a_stored_state_give_the_same(trained: Trained, rows: list[FeatureRow]) -> None:
     stored = json.loads(json.dumps(rows))
     again = USE_CASE.restore(trained.model.state())
+    assert plain_pickle(trained.model.state())
     assert again.predict(stored[3:4]) == trained.model.predict(rows)[3:4]
 
 
@@ -111,23 +119,37 @@ def test_one_price_only_is_refused_with_a_price_test(trained: Trained, frame: pl
 
 
 @pytest.mark.parametrize(
-    ("changes", "elasticity", "words"),
+    ("changes", "unit", "words"),
     [
         ({"weeks": 5}, {}, "5 weeks, 8 are needed. 3 more weeks of sales would mend it"),
         ({"weeks": 7}, {}, "1 more week of sales"),
-        ({"price_spread": 0.02}, {}, "a spread of 5%"),
-        ({}, {"own": 2.0, "own_error": 0.5}, "sold more at higher prices"),
+        ({"weeks": 1}, {}, "over 1 week, 8 are needed"),
+        ({"price_spread": 0.02}, {}, "a spread of 5 %"),
+        ({}, {"own": 2.0, "own_error": 0.5}, "sold more at higher prices (own elasticity +2.0 ± 0.5)"),
+        ({}, {"promotion_share": 0.95}, "95.0 % of its price changes came with promotions"),
         ({}, {"mean": -0.5, "sd": 1.0}, "cannot be told from none"),
-        ({}, {"mean": 0.4, "sd": 0.1}, "cannot be told from none"),
+        ({}, {"mean": 0.4, "sd": 0.1, "own": -0.1, "own_error": 0.6}, "cannot be told from none"),
+        ({}, {"mean": -1.1, "sd": 0.2}, "every higher price may earn more"),
+        ({}, {"own": -1.0, "own_error": 0.2}, "at an elasticity of -1.0 ± 0.2 every higher price"),
     ],
 )
 def test_what_cannot_be_identified_is_refused(
-    rows: list[FeatureRow], changes: dict[str, Any], elasticity: dict[str, Any], words: str
+    rows: list[FeatureRow], changes: dict[str, Any], unit: dict[str, Any], words: str
 ) -> None:
-    sure = {"mean": -3.0, "sd": 0.2, "own": -3.1, "own_error": 0.3, "dispersion": 1.0}
-    assert identify.refusal(rows[0], sure) is None
-    reason = identify.refusal(rows[0] | changes, sure | elasticity)
-    assert reason is not None and words in reason
+    known = {"mean": -3.0, "sd": 0.2}
+    assert only(sure(**known, row=rows[0]), rows[0]).status == "ready"
+    found = only(sure(**known | unit, row=rows[0]), rows[0] | changes)
+    assert found.status == "refused" and words in found.summary and len(found.summary) < 300
+    assert found.details["identification"]["is_identified"] is False and "mend" in found.summary
+
+
+def test_a_product_whose_tiers_together_are_inelastic_is_refused_in_every_tier(rows: list[FeatureRow]) -> None:
+    model = sure(-2.0, 0.2, row=rows[0])
+    model.learned["products"][demand.product_key((rows[0]["platform"], rows[0]["product"]))] = {
+        "beta": [-2.0], "sd": 0.2, "own": -1.1, "own_error": 0.2, "tiers": 3,
+    }  # fmt: skip
+    found = only(model, rows[0])
+    assert found.status == "refused" and "over all its tiers" in found.summary
 
 
 def test_a_price_far_below_cost_is_refused(trained: Trained, rows: list[FeatureRow]) -> None:
@@ -141,14 +163,21 @@ def test_a_price_just_below_cost_is_raised_to_it_at_least(trained: Trained, rows
     assert prediction.value is not None and prediction.value >= row["unit_cost"]
 
 
-def test_without_a_cost_revenue_counts() -> None:
-    frame = shop(cost=None)
+def fitted(frame: pl.DataFrame, candidate: str = "shrunk_loglog") -> PriceModel:
+    """The candidate's model of a frame, without a backtest."""
     found = panel(frame, "TWD")
     assert found is not None
-    learned = demand.as_state(found, *elasticities(found, "shrunk_loglog"))
-    model = PriceModel(elasticities=learned, margins=(-1.0, 1.0), coverage=0.8, candidate="shrunk_loglog")
-    for prediction in model.predict(USE_CASE.rows(frame, CONTEXT)):
+    fit = demand.estimate(found, controls=candidate == "controlled_loglog")
+    learned = as_state(found, fit, forecast.curve(found, fit, candidate), candidate, np.full(len(found.keys), 0.05))
+    scores = {"metric": "m", "rule": "seasonal_mean", "by_product": {}, "all": {"seasonal_mean": 2.0, candidate: 1.0}}
+    return PriceModel(learned=learned, margins=(-1.0, 1.0), coverage=0.8, candidate=candidate, scores=scores, weeks=4)
+
+
+def test_without_a_cost_revenue_counts() -> None:
+    frame = shop(cost=None)
+    for prediction in fitted(frame).predict(USE_CASE.rows(frame, CONTEXT)):
         assert prediction.value is not None and prediction.details["expected_profit"] is None
+        assert prediction.details["expected_profit_low"] is None and prediction.details["aim"] == "revenue"
         assert prediction.value < prediction.details["current_price"]
         assert "revenue" in prediction.summary
 
@@ -176,14 +205,19 @@ def test_products_without_recent_sales_have_no_row(frame: pl.DataFrame) -> None:
 
 
 def test_a_product_unknown_to_the_model_gets_its_group(frame: pl.DataFrame, rows: list[FeatureRow]) -> None:
-    found = panel(frame, "TWD")
-    assert found is not None
-    learned = demand.as_state(found, *elasticities(found, "shrunk_loglog"))
-    model = PriceModel(elasticities=learned, margins=(-1.0, 1.0), coverage=None, candidate="shrunk_loglog")
-    known = model.elasticity(rows[0])
-    new = model.elasticity(rows[0] | {"product": "new"})
-    assert new["own"] is None and new["sd"] > known["sd"]
-    assert model.elasticity(rows[0] | {"product": "new", "group": "nowhere"})["mean"] == learned["overall"][0]
+    model = fitted(frame)
+    known = model.facts(rows[0])
+    new = model.facts(rows[0] | {"product": "new"})
+    assert new.own is None and new.sd > known.sd and (known.level, new.level) == ("product", "group")
+    nowhere = model.facts(rows[0] | {"product": "new", "group": "nowhere"})
+    assert nowhere.elasticity == model.learned["overall"]["beta"][0] and nowhere.level == "overall"
+    tier = model.facts(rows[0] | {"tier": "new"})
+    assert tier.level == "product" and tier.elasticity == pytest.approx(known.elasticity)
+
+
+def test_one_elasticity_for_all_is_a_candidate_too(frame: pl.DataFrame, rows: list[FeatureRow]) -> None:
+    model = fitted(frame, "pooled_loglog")
+    assert len({model.facts(row).elasticity for row in rows}) == 1
 
 
 def test_a_tier_is_its_own_subject(trained: Trained, rows: list[FeatureRow]) -> None:
@@ -241,21 +275,6 @@ def test_a_currency_has_its_own_digits(code: str, expected: int) -> None:
     assert digits(code) == expected
 
 
-def sure(row: FeatureRow, mean: float, sd: float = 0.3, coverage: float | None = 0.8) -> PriceModel:
-    """A model that knows one product's elasticity."""
-    own = {"mean": mean, "sd": sd, "own": mean, "own_error": sd, "dispersion": 1.0}
-    products = {demand.product_key((row["platform"], row["product"], row["tier"])): own}
-    learned = {"products": products, "groups": {}, "overall": [mean, sd]}
-    return PriceModel(elasticities=learned, margins=(-1.0, 1.0), coverage=coverage, candidate="shrunk_loglog")
-
-
-def priced(row: FeatureRow, current: float, **other: Any) -> FeatureRow:
-    return row | {
-        "current_price": current, "lowest_price": current * 0.8, "highest_price": current * 1.2, "unit_cost": current * 0.6,
-        "recent_log_price": [float(np.log(current))] * len(row["recent_log_price"]), **other,
-    }  # fmt: skip
-
-
 def test_prices_are_whole_where_takings_are(frame: pl.DataFrame, rows: list[FeatureRow]) -> None:
     assert {row["price_step"] for row in rows} == {1.0}
     mixed = frame.with_columns(unit_price=pl.when(pl.col("quantity") == 3).then(97 + 2 / 3).otherwise("unit_price"))
@@ -267,61 +286,61 @@ def test_prices_are_whole_where_takings_are(frame: pl.DataFrame, rows: list[Feat
 
 
 @pytest.mark.parametrize("current", [3.0, 8.0, 25.0, 61.0, 129.0, 1500.0])
-@pytest.mark.parametrize("mean", [-1.1, -2.3, -2.5, -4.0, -12.0])
+@pytest.mark.parametrize("mean", [-1.75, -2.3, -2.5, -4.0, -12.0])
 def test_every_price_can_be_paid_and_every_waterfall_sums(rows: list[FeatureRow], current: float, mean: float) -> None:
     for step in (1.0, 0.01):
-        row = priced(rows[0], current, price_step=step)
-        for sd in (0.05, 0.6):
-            found = only(sure(row, mean, sd), row)
+        row = at(current, price_step=step)
+        for sd in (0.05, 0.3):
+            found = only(sure(mean, sd, row=row), row)
             assert found.status == "ready" and found.value is not None and found.interval is not None
             assert found.value == pytest.approx(round(found.value / step) * step)
             assert sums(found.value, current, found.contributions, decimals=2)
             assert found.interval.low <= found.value <= found.interval.high
             assert abs(found.value / current - 1) <= optimum.MAX_CHANGE + 1e-9
             assert found.value == current or abs(found.value / current - 1) >= optimum.SAME_PRICE / 2
-            assert len(found.summary) < 300 and "-0.0%" not in found.summary and "nan" not in found.summary
+            assert len(found.summary) < 300 and "-0.0 %" not in found.summary and "nan" not in found.summary
             assert found.summary.startswith("Keep") == (found.value == current)
             json.dumps(found.details, allow_nan=False)
 
 
 def test_a_price_at_its_best_is_kept_with_a_sentence_of_its_own(rows: list[FeatureRow]) -> None:
-    row = priced(rows[0], 100.0)
-    found = only(sure(row, -2.5), row)
+    row = at(100.0)
+    found = only(sure(-2.5), row)
     assert (found.status, found.value) == ("ready", 100.0)
     assert (
         found.summary
-        == "Keep 100 TWD: it already is the price with the highest expected profit, to within 1% or half a price step."
+        == "Keep 100 TWD: it already is the price with the highest expected profit, to within 1 % or half a price step."
     )
-    near = priced(rows[0], 100.0, unit_cost=60.9)
-    kept = only(sure(near, -2.5), near)
-    assert kept.value == 100.0 and "by 1% a week or more" in kept.summary
+    near = at(100.0, unit_cost=60.9)
+    kept = only(sure(-2.5), near)
+    assert kept.value == 100.0 and "by 1 % a week or more" in kept.summary
     assert sum(part.effect for part in kept.contributions) == pytest.approx(0.0)
-    small = priced(rows[0], 4.0, unit_cost=3.0)
-    assert "but the ceiling (highest price paid plus 5%) leaves no change" in only(sure(small, -1.3), small).summary
+    small = at(4.0, unit_cost=3.0, highest_price=3.83)
+    assert "but the ceiling (highest price paid plus 5 %) leaves no change" in only(sure(-1.4), small).summary
 
 
 def test_confidence_and_the_doubt_about_direction_agree(rows: list[FeatureRow]) -> None:
-    row = priced(rows[0], 100.0, days=80)
-    high, low = only(sure(row, -4.0, 0.2), row), only(sure(row, -2.8, 0.6), row)
+    row = at(100.0, days=80)
+    high, low = only(sure(-4.0, 0.2), row), only(sure(-2.8, 0.6), row)
     assert (high.confidence_label, low.confidence_label) == ("high", "low")
     assert "not certain" not in high.summary and "not certain" in low.summary
-    assert only(sure(row, -4.0, 0.2, coverage=0.5), row).confidence_label == "medium"
-    assert only(sure(row, -4.0, 0.2), row | {"days": 10}).confidence_label == "low"
+    assert only(sure(-4.0, 0.2, coverage=0.5), row).confidence_label == "medium"
+    assert only(sure(-4.0, 0.2), row | {"days": 10}).confidence_label == "low"
 
 
 def test_a_gain_on_next_to_nothing_is_told_in_money(rows: list[FeatureRow]) -> None:
-    row = priced(rows[0], 100.0, unit_cost=99.5)
-    summary = only(sure(row, -4.0), row).summary
-    assert summary.startswith("Raise the price from 100 to 110 TWD (+10.0%): expected profit ")
-    assert " TWD a week instead of " in summary and summary.endswith("limited by the maximum change of 10% at once.")
+    row = at(100.0, unit_cost=99.5)
+    summary = only(sure(-4.0), row).summary
+    assert summary.startswith("Raise the price from 100 to 110 TWD (+10.0 %): expected profit ")
+    assert " TWD a week instead of " in summary and summary.endswith("limited by the maximum change of 10 % at once.")
 
 
 def test_an_elasticity_too_steep_to_believe_is_bounded(rows: list[FeatureRow]) -> None:
-    row = priced(rows[0], 100.0)
-    assert only(sure(row, -20.0), row).details["elasticity"] == demand.STEEPEST
+    row = at(100.0)
+    assert only(sure(-20.0), row).details["elasticity"] == demand.STEEPEST
     assert demand.bounded(np.array([-20.0, -3.0, 1.0])).tolist() == [demand.STEEPEST, -3.0, 0.0]
 
 
 @pytest.mark.parametrize(("price", "text"), [(135.0, "135"), (134.5, "134.5"), (12500.0, "12,500"), (0.99, "0.99")])
 def test_a_price_is_shown_with_the_digits_it_has(price: float, text: str) -> None:
-    assert explain.shown(price) == text
+    assert explain.shown(price, SAY) == text
