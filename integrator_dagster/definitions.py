@@ -13,6 +13,7 @@ from integrator_dagster.assets.harmonize import harmonize_assets
 from integrator_dagster.assets.ingest import ingest_assets
 from integrator_dagster.assets.pooled import pooled_assets
 from integrator_dagster.assets.publish import publish_assets
+from integrator_dagster.assets.realized import realized_assets
 from integrator_dagster.assets.score import score_assets
 from integrator_dagster.assets.train import train_assets
 from integrator_dagster.checks.freshness import freshness_check
@@ -60,6 +61,7 @@ def _assembled(settings: Settings, work: Work, manifest: Manifest, integrator: I
             *pooled_assets(work),
             *score_assets(work),
             *publish_assets(work),
+            *realized_assets(work),
         ],
         asset_checks=[verdict_check(), freshness_check(work)],
         jobs=jobs.all(),

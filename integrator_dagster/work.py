@@ -14,11 +14,13 @@ from integrator_dagster.dbt.build import BuildReport, Say
 
 if TYPE_CHECKING:
     from integrator.steps.deliver import DeliveryReport
+    from integrator.steps.drift import DriftReport
     from integrator.steps.files import FilesReport
     from integrator.steps.ingest import IngestReport
     from integrator.steps.pooling import PooledReport
     from integrator.steps.publish import PublishReport
     from integrator.steps.quality import Finding
+    from integrator.steps.realized import RealizedReport
     from integrator.steps.score import ScoreReport
     from integrator.steps.services import Services
     from integrator.steps.train import TrainReport
@@ -142,6 +144,24 @@ def _deliver(services: "Services", partner: str) -> "DeliveryReport":
     return deliver(services, partner)
 
 
+def _realize(services: "Services", partner: str, use_case: str) -> "RealizedReport":
+    from integrator.steps.realized import realize
+
+    return realize(services, partner, use_case)
+
+
+def _realized_picture(services: "Services", partner: str, use_case: str) -> bytes | None:
+    from integrator.steps.realized import picture
+
+    return picture(services, partner, use_case)
+
+
+def _drift(services: "Services", partner: str, use_case: str) -> "DriftReport":
+    from integrator.steps.drift import look
+
+    return look(services, partner, use_case)
+
+
 def _stale(services: "Services") -> dict[str, int]:
     from integrator.storage import insights
 
@@ -169,4 +189,7 @@ class Work:
     publish: "Callable[[Services, str, str, str], PublishReport]" = _publish
     fill_cache: "Callable[[Services, str, str], int]" = _fill_cache
     deliver: "Callable[[Services, str], DeliveryReport]" = _deliver
+    realize: "Callable[[Services, str, str], RealizedReport]" = _realize
+    realized_picture: "Callable[[Services, str, str], bytes | None]" = _realized_picture
+    drift: "Callable[[Services, str, str], DriftReport]" = _drift
     stale: "Callable[[Services], dict[str, int]]" = _stale

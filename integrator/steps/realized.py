@@ -89,6 +89,15 @@ def answers_of(services: Services, partner: str, use_case: str) -> pl.DataFrame:
     return found.filter(pl.col("use_case") == use_case)
 
 
+def picture(services: Services, partner: str, use_case: str) -> bytes | None:
+    """How what was served turned out, as a PNG; None while there is too little to show."""
+    from models.realized_plot import realized_plot
+
+    facts = spec(use_case)
+    found = answers_of(services, partner, use_case)
+    return realized_plot(found, services.clock(), is_rate=facts.unit == RATE, unit=facts.unit or "units a period")
+
+
 def _join(services: Services, partner: str, use_case: str, now: datetime) -> tuple[int, int] | None:
     """Join the next outcomes that wait: how many, and how many answers they gave; None when none waits."""
     with services.database.partner(partner) as connection:

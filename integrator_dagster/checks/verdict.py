@@ -14,13 +14,16 @@ from dagster import (
 
 from integrator.delivery.registry import CHANNELS
 from integrator_dagster.assets.publish import published_key
+from integrator_dagster.assets.realized import realized_key
 from integrator_dagster.outcomes import VERDICT, failure
 from integrator_dagster.resources.integrator import Integrator
+from models.registry import USE_CASES
 
 
 def verdict_check() -> AssetChecksDefinition:
-    """Hung on the last channel, after all of them."""
+    """Hung on the last channel, after all of them and after what is reckoned from them."""
     *others, last = [published_key(channel.name) for channel in CHANNELS]
+    others += [realized_key(spec.name) for spec in USE_CASES]
 
     @multi_asset_check(
         name=VERDICT,

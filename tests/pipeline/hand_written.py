@@ -7,10 +7,12 @@ from typing import Any
 from integrator.contracts.readiness import Readiness, Requirement
 from integrator.contracts.records import LandingResult
 from integrator.steps.deliver import DeliveryReport
+from integrator.steps.drift import DriftReport
 from integrator.steps.ingest import IngestReport
 from integrator.steps.pooling import PooledReport
 from integrator.steps.publish import PublishReport
 from integrator.steps.quality import Finding
+from integrator.steps.realized import RealizedReport
 from integrator.steps.score import ScoreReport
 from integrator.steps.services import Services
 from integrator.steps.train import TrainReport
@@ -19,9 +21,13 @@ from integrator_dagster.dbt.build import BuildReport, NodeResult
 from integrator_dagster.dbt.manifest import manifest_of
 from integrator_dagster.work import Work
 from models.base import Backtest, Choice, Score, TrainConfig, Trained
+from models.drift import Drift
 from models.gate import Verdict
+from models.realized import Quality
+from models.verdicts import CALIBRATION, COVERAGE, Check
 
 Call = tuple[str, ...]
+LATER = (COVERAGE, CALIBRATION)
 
 
 @dataclass
@@ -34,6 +40,7 @@ class Recorder:
     champions: frozenset[Call] = frozenset()
     refused: frozenset[Call] = frozenset()
     pooled: Mapping[str, PooledReport] = field(default_factory=dict)
+    worse: frozenset[Call] = frozenset()
     calls: list[Call] = field(default_factory=list)
     configs: list[TrainConfig] = field(default_factory=list)
 
@@ -64,6 +71,9 @@ class Recorder:
                 "publish": self._publish,
                 "fill_cache": self._fill,
                 "deliver": self._deliver,
+                "realize": self._realize,
+                "drift": self._drift,
+                "realized_picture": lambda services, partner, use_case: b"\x89PNG",
                 "stale": lambda services: {},
                 **overrides,
             }
@@ -128,6 +138,24 @@ class Recorder:
     def _publish(self, services: Services, partner: str, use_case: str, run_id: str) -> PublishReport:
         self.note("publish", partner, use_case)
         return PublishReport(rows=7, changed=2, unchanged=5, withdrawn=0, discarded=0, messages=2)
+
+    def _realize(self, services: Services, partner: str, use_case: str) -> RealizedReport:
+        self.note("realize", partner, use_case)
+        fails = (partner, use_case) in self.worse
+        accuracy = Check(name="accuracy", passed=not fails, observed="error 4 against 3 | 5", n=60, needed=30)
+        few = [Check(name=name, passed=None, observed="not judged: 7 of 50", n=7, needed=50) for name in LATER]
+        quality = Quality(
+            subject_kind="event", role="champion", model_name="all", model_version="all", lead_bucket="all",
+            window_days=30, prediction_count=60, outcome_count=60, mae=4.0,
+        )  # fmt: skip
+        return RealizedReport(gathered=2, joined=2, answered=2, quality=(quality,), checks=(accuracy, *few))
+
+    def _drift(self, services: Services, partner: str, use_case: str) -> DriftReport:
+        self.note("drift", partner, use_case)
+        one = Drift(
+            feature="colour", statistic="total_variation", value=0.2, drifted=True, n_reference=900, n_current=90
+        )
+        return DriftReport(results=(one,), check=Check(name="drift", passed=True, observed="1 of 9", n=90, needed=50))
 
     def _fill(self, services: Services, partner: str, use_case: str) -> int:
         self.note("cache", partner, use_case)

@@ -43,11 +43,12 @@ def test_every_registry_entry_has_its_assets_and_there_are_no_others(graph: Asse
     assert keys(graph, "pooled") == {AssetKey(["pooled", spec.name]) for spec in USE_CASES}
     assert keys(graph, "insight") == {AssetKey(["insight", spec.name]) for spec in USE_CASES}
     assert keys(graph, "published") == {AssetKey(["published", channel.name]) for channel in CHANNELS}
+    assert keys(graph, "realized") == {AssetKey(["realized", spec.name]) for spec in USE_CASES}
     for spec in USE_CASES:
         assert AssetKey(["features", spec.relation]) in keys(graph, "features")
         assert AssetKey(["features", spec.training_relation]) in keys(graph, "features")
     assert {key.path[0] for key in graph.get_all_asset_keys()} == {
-        "raw", "staging", "harmonized", "features", "model", "pooled", "insight", "published"
+        "raw", "staging", "harmonized", "features", "model", "pooled", "insight", "published", "realized"
     }  # fmt: skip
 
 
