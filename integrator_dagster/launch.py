@@ -4,20 +4,29 @@ A run launched through the code server costs ten seconds of start-up; a person w
 """
 
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dagster import AssetKey, DagsterEvent, DagsterEventType, DagsterInstance, RunsFilter
+from dagster import AssetKey, AssetObservation, DagsterEvent, DagsterEventType, DagsterInstance, RunsFilter
 from dagster._core.definitions.job_base import InMemoryJob
 from dagster._core.execution.api import execute_run_iterator
 
 from integrator.contracts.errors import Conflict, NotFound, invalid
 from integrator.settings import Settings
-from integrator_dagster.assets.train import op_name
-from integrator_dagster.jobs import IN_FLIGHT, NIGHT, RETRAIN, TAGS, retrain_keys, training_config
+from integrator_dagster.assets.train import model_key, op_name
+from integrator_dagster.jobs import (
+    IN_FLIGHT,
+    NIGHT,
+    RESCORE,
+    RETRAIN,
+    TAGS,
+    rescore_keys,
+    retrain_keys,
+    training_config,
+)
 from integrator_dagster.partitions import PARTNERS, SINGLE, known_partners, range_tags
 from integrator_dagster.resources.integrator import Integrator
 from models.registry import USE_CASES
@@ -106,6 +115,27 @@ def run_retrain(
     _known(instance, services, [partner])
     run_config = {"ops": {op_name(use_case): {"config": {"force": True, **(config or {})}}}}
     return _run(instance, services, RETRAIN, {SINGLE: partner}, run_config, retrain_keys(use_case), progress)
+
+
+def run_rescore(
+    instance: DagsterInstance,
+    services: "Services",
+    partner: str,
+    use_case: str,
+    *,
+    moved: Mapping[str, str] | None = None,
+    progress: Progress | None = None,
+) -> NightResult:
+    """One partition of one use case after its champion moved by hand: score and publish, from the features as they are.
+
+    `moved` are the facts of the move; they stand on the model's page as an observation of that partition.
+    """
+    _known(instance, services, [partner])
+    if moved is not None:
+        instance.report_runless_asset_event(
+            AssetObservation(asset_key=model_key(use_case), partition=partner, metadata=dict(moved))
+        )
+    return _run(instance, services, RESCORE, {SINGLE: partner}, {}, rescore_keys(use_case), progress)
 
 
 def _known(instance: DagsterInstance, services: "Services", wanted: Sequence[str] | None) -> list[str]:

@@ -14,14 +14,12 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
-from functools import cache
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from integrator.contracts.errors import Conflict, NotFound, PermanentError
 from integrator.contracts.insight import rfc3339
-from models.base import Choice, FeatureRow, FittedModel, Trained
+from models.base import Backtest, Choice, FeatureRow, FittedModel, Trained
 from models.gate import Verdict
 from models.outside.loaded import Loaded
 from models.registry import restored
@@ -30,6 +28,7 @@ from models.versions import (
     CHALLENGER,
     CHAMPION,
     JUDGED_AS,
+    NOT_JUDGED,
     LoadedModel,
     VersionInfo,
     backtest_facts,
@@ -39,8 +38,11 @@ from models.versions import (
     choices_of,
     described,
     info_of,
+    key_of,
     measured,
     registered_name,
+    requirements,
+    text_of,
     verdict_tags,
 )
 
@@ -141,6 +143,13 @@ class Tracking:
             data_hash=found.tags.get("data_hash", ""),
         )
 
+    def backtest(self, use_case: str, partner: str, version: str) -> Backtest:
+        """What the gate compares, without the model: there even where the model cannot be read any more."""
+        name = registered_name(use_case, partner)
+        with self._quietly() as client:
+            folder = _downloaded(self._version(client, name, version).source, name, version)
+        return backtest_of(json.loads(_file(folder, BACKTEST_FILE, name, version).read_text()))
+
     def outside(self, use_case: str, partner: str, version: str) -> Loaded:
         """The model made elsewhere that was registered as `version`; NotFound, or PermanentError when it does not load."""
         name = registered_name(use_case, partner)
@@ -215,6 +224,13 @@ class Tracking:
             client.set_model_version_tag(name, version, "promoted", "false")
             client.set_model_version_tag(name, version, "gate_reasons", json.dumps([reason]))
             client.delete_registered_model_alias(name, CHAMPION)
+
+    def refuse(self, use_case: str, partner: str, version: str, reason: str) -> None:
+        """Say on a version made elsewhere why it could not be judged; it is tried again by the next training."""
+        name = registered_name(use_case, partner)
+        with self._quietly() as client:
+            client.set_model_version_tag(name, version, JUDGED_AS, NOT_JUDGED)
+            client.set_model_version_tag(name, version, "gate_reasons", json.dumps([reason[:4000]]))
 
     def versions(self, use_case: str, partner: str) -> list[VersionInfo]:
         """Every version, newest first; empty when nothing was ever logged."""
@@ -313,7 +329,7 @@ class Tracking:
 
         stamp = int(now.timestamp() * 1000)
         metrics = [
-            Metric(_key(f"{score.candidate}.{metric}"), value, stamp, 0)
+            Metric(key_of(f"{score.candidate}.{metric}"), value, stamp, 0)
             for score in trained.backtest.scores
             for metric, value in measured(score).items()
         ]
@@ -321,7 +337,7 @@ class Tracking:
         client.log_batch(
             run_id,
             metrics=metrics,
-            params=[Param(_key(key), _text(value)) for key, value in params.items()],
+            params=[Param(key_of(key), text_of(value)) for key, value in params.items()],
             tags=[RunTag(key, value) for key, value in tags.items()],
         )
         client.log_dict(run_id, dict(trained.dropped), "dropped_attributes.json")
@@ -351,7 +367,7 @@ class Tracking:
                 artifacts=artifacts,
                 model_config={"use_case": use_case},
                 signature=_signature(),
-                pip_requirements=list(_requirements()),
+                pip_requirements=list(requirements()),
                 metadata={"sample": _dumps(list(trained.sample)[:_SAMPLE_ROWS])},
             )
 
@@ -412,14 +428,6 @@ def serve() -> None:
     mlflow.models.set_model(Served())
 
 
-@cache
-def _requirements() -> tuple[str, ...]:
-    """Pinned to what is installed: what the model was trained with."""
-    return tuple(
-        f"{name}=={metadata.version(name)}" for name in ("mlflow", "numpy", "polars", "prophet", "scikit-learn")
-    )
-
-
 def _signature() -> Any:
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, DataType, Schema
@@ -433,15 +441,6 @@ def _signature() -> Any:
 
 def _dumps(rows: Sequence[FeatureRow]) -> str:
     return json.dumps(rows, sort_keys=True)
-
-
-def _key(name: str) -> str:
-    """MLflow's alphabet for metric and param names."""
-    return "".join(char if char.isalnum() or char in "_-. /" else "_" for char in name)[:250]
-
-
-def _text(value: Any) -> str:
-    return (value if isinstance(value, str) else json.dumps(value, default=str))[:6000]
 
 
 def _downloaded(source: str, name: str, version: str) -> Path:

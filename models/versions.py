@@ -7,6 +7,8 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from functools import cache
+from importlib import metadata
 from typing import Any
 
 from integrator.contracts.insight import rfc3339
@@ -16,7 +18,8 @@ from models.gate import Verdict
 CHAMPION = "champion"
 CHALLENGER = "challenger"
 JUDGED_AS = "judged_as"
-"""On a version made elsewhere: the version of ours that asks it and went through the gate."""
+"""On a version made elsewhere: the version of ours that asks it and went through the gate, or `NOT_JUDGED`."""
+NOT_JUDGED = "none"
 DESCRIPTION_LIMIT = 5000
 """What MLflow's tables hold of a version's description."""
 
@@ -47,7 +50,7 @@ class VersionInfo:
     logged_at: str
     data_hash: str
     judged_as: str = ""
-    """Of a version made elsewhere: the version of ours around it."""
+    """Of a version made elsewhere: the version of ours around it, or `NOT_JUDGED` where it could not be judged."""
 
     @property
     def made_elsewhere(self) -> bool:
@@ -138,6 +141,24 @@ def described(card: str) -> str:
     more = "\n\nThe whole card is the artifact `model_card.md` of the version's run."
     cut = card[: DESCRIPTION_LIMIT - len(more)]
     return cut[: cut.rfind("\n## ")].rstrip() + more if "\n## " in cut else cut + more
+
+
+@cache
+def requirements() -> tuple[str, ...]:
+    """Pinned to what is installed: what the model was trained with."""
+    return tuple(
+        f"{name}=={metadata.version(name)}" for name in ("mlflow", "numpy", "polars", "prophet", "scikit-learn")
+    )
+
+
+def key_of(name: str) -> str:
+    """MLflow's alphabet for metric and param names."""
+    return "".join(char if char.isalnum() or char in "_-. /" else "_" for char in name)[:250]
+
+
+def text_of(value: Any) -> str:
+    """A param's value as MLflow keeps it."""
+    return (value if isinstance(value, str) else json.dumps(value, default=str))[:6000]
 
 
 def _known(value: float) -> float | None:

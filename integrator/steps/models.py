@@ -4,7 +4,7 @@ What a move changes for the partner, its insights scored and published anew, is 
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,7 +51,7 @@ def readable_champion(services: Services, partner: str, use_case: str, *, by: st
 
 def judge(services: Services, partner: str, use_case: str, version: str) -> Verdict:
     """The gate's word on a version against the champion of now; NotFound, or Conflict for one made elsewhere."""
-    _require_own(services, partner, use_case, version)
+    own_version(services.tracking.versions(use_case, partner), version, registered_name(use_case, partner))
     challenger = services.tracking.load(use_case, partner, version)
     champion = readable_champion(services, partner, use_case, by="judge")
     return gate(challenger.backtest, champion.backtest if champion else None)
@@ -99,9 +99,9 @@ def rollback(
     return Move(use_case=use_case, version=target, before=before, reasons=(reason,) if reason else ())
 
 
-def _require_own(services: Services, partner: str, use_case: str, version: str) -> VersionInfo:
-    known = {info.version: info for info in services.tracking.versions(use_case, partner)}
-    name = registered_name(use_case, partner)
+def own_version(infos: Sequence[VersionInfo], version: str, name: str) -> VersionInfo:
+    """A version that can serve, out of those there are; NotFound names them, Conflict says that one was made elsewhere."""
+    known = {info.version: info for info in infos}
     if version not in known:
         raise NotFound(f"no version {version!r} of {name}; there are {sorted(known, key=int)}")
     info = known[version]

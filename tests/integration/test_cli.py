@@ -1,39 +1,24 @@
 """The `integrator` command as programs call it: stdout, stderr and exit codes, on storage of its own."""
 
-import io
-import json
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
-import warnings
 from collections.abc import Iterator
-from contextlib import redirect_stderr, redirect_stdout
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
 
-from integrator.cli.main import app, run
+from integrator.cli.main import app
 from integrator.contracts.errors import EXIT_PERMANENT, EXIT_TRANSIENT, EXIT_USAGE
 from integrator.embedded.session import close_storage
 from integrator.settings import Settings
+from tests.command_line import Answer, called
 
 PARTNER = ("--timezone", "Europe/Berlin", "--currency", "EUR", "--region", "DE-BE")
-
-
-@dataclass(frozen=True)
-class Answer:
-    code: int
-    out: str
-    err: str
-
-    @property
-    def documents(self) -> list[Any]:
-        return [json.loads(line) for line in self.out.splitlines()]
 
 
 @pytest.fixture(scope="module")
@@ -46,17 +31,9 @@ def home() -> Iterator[Path]:
 
 
 def integrator(home: Path, *words: str, stdin: str = "", **environment: str) -> Answer:
-    """The console script's own entry, in this process: a process a call would cost three seconds."""
-    out, err = io.StringIO(), io.StringIO()
-    with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
-        facts = {"INTEGRATOR_HOME": str(home), "INTEGRATOR_NOW": "2026-03-16T12:00:00Z", **environment}
-        for name, value in facts.items():
-            patch.setenv(name, value)
-        patch.setattr(sys, "argv", ["integrator", *words])
-        patch.setattr(sys, "stdin", io.StringIO(stdin))
-        with redirect_stdout(out), redirect_stderr(err), pytest.raises(SystemExit) as ended:
-            run()
-    return Answer(int(ended.value.code or 0), out.getvalue(), err.getvalue())
+    """The command on storage of its own, at a moment."""
+    facts = {"INTEGRATOR_HOME": str(home), "INTEGRATOR_NOW": "2026-03-16T12:00:00Z", **environment}
+    return called(facts, *words, stdin=stdin)
 
 
 @pytest.fixture(scope="module")
