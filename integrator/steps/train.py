@@ -1,30 +1,26 @@
 """Training: labelled rows → backtest of the candidates → the gate → a registered version, and the alias if it passed."""
 
 import logging
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
-from functools import partial
 from typing import TYPE_CHECKING
 
 from integrator.contracts.readiness import Readiness
+from integrator.steps.challenge import challenge
 from integrator.steps.earlier import retired_by_label
 from integrator.steps.models import readable_champion
+from integrator.steps.outside import Judged, judge, waiting
 from integrator.steps.readiness import reached
 from integrator.steps.services import Services
-from integrator.storage import logs, partners, quality
+from integrator.storage import partners, quality
 from models.base import Context, TrainConfig, Trained
-from models.card import model_card
-from models.gate import Verdict, gate
+from models.gate import Verdict
 from models.registry import use_case as code_of
-from models.versions import registered_name
 
 if TYPE_CHECKING:
     import polars as pl
 
 log = logging.getLogger(__name__)
-RUN_TAG = "dagster_run_id"
-"""On a version and its run in MLflow: which run of ours trained it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +28,8 @@ class TrainReport:
     """What training came to.
 
     `kept` is the champion's version when there was no need to train, else None. `trained`, `version`, `card` and `verdict`
-    are None when nothing was trained: the champion was kept, or `readiness` says what is still missing.
+    are None when nothing was trained: the champion was kept, or `readiness` says what is still missing. `outside` says
+    what became of models made elsewhere.
     """
 
     readiness: Readiness | None = None
@@ -42,20 +39,26 @@ class TrainReport:
     verdict: Verdict | None = None
     kept: str | None = None
     rows: int = 0
+    outside: tuple[Judged, ...] = ()
 
     @property
     def promoted(self) -> bool:
         """Whether the alias `champion` moved."""
-        return self.verdict is not None and self.verdict.promote
+        own = self.verdict is not None and self.verdict.promote
+        return own or any(judged.promoted for judged in self.outside)
 
     @property
     def outcome(self) -> str:
         """What training came to, in a few words."""
+        return "; ".join((self._own, *(_told(judged) for judged in self.outside)))
+
+    @property
+    def _own(self) -> str:
         if self.kept is not None:
             return f"champion {self.kept} kept, nothing trained"
         if self.verdict is None:
             return f"not ready: {self.readiness}"
-        return f"version {self.version} {'promoted' if self.promoted else 'not promoted'}"
+        return f"version {self.version} {'promoted' if self.verdict.promote else 'not promoted'}"
 
 
 def train(
@@ -63,14 +66,16 @@ def train(
 ) -> TrainReport:
     """Train one partner's model of a use case and let the gate decide; too little data is a report, not an error.
 
-    With `only_missing` a partner that has a champion that can be read keeps it untouched. `config.promote` off registers the
-    version, with its figures, and leaves the champion where it is.
+    With `only_missing` a partner that has a champion that can be read keeps it, unless a model made elsewhere waits to be
+    judged. `config.promote` off registers the version, with its figures, and leaves the champion where it is.
     """
     champion = readable_champion(services, partner, use_case, by=run_id)
     if champion is not None and retired_by_label(services, code_of(use_case).spec, partner, champion, run_id=run_id):
         champion = None
-    if only_missing and champion is not None:
-        return TrainReport(kept=champion.version)
+    kept = champion.version if only_missing and champion is not None else None
+    elsewhere = waiting(services, partner, use_case, again=not only_missing)
+    if kept is not None and not elsewhere:
+        return TrainReport(kept=kept)
 
     code = code_of(use_case)
     from integrator.storage.frames import read_features
@@ -81,29 +86,26 @@ def train(
     if not readiness.ready:
         return TrainReport(readiness=_remember_readiness(services, partner, readiness), rows=frame.height)
 
-    trained = code.train(frame, config, context)
-    verdict = gate(trained.backtest, champion.backtest if champion else None)
-    if not config.promote:
-        verdict = replace(
-            verdict, promote=False, reasons=("Promotion was switched off for this run.", *verdict.reasons)
-        )
-    now = services.clock()
-    card = partial(_card, use_case, trained, verdict, context, now, frame.height)
-    version = services.tracking.log(
-        use_case, partner, trained, verdict=verdict, now=now, card=card, tags={RUN_TAG: run_id}
+    own = None
+    if kept is None:
+        own = challenge(
+            services, use_case, code.train(frame, config, context), champion, context,
+            promote=config.promote, rows=frame.height, run_id=run_id,
+        )  # fmt: skip
+    judged = judge(services, use_case, elsewhere, frame, config, context, run_id=run_id)
+    report = TrainReport(
+        readiness=_remember_readiness(services, partner, readiness), kept=kept, rows=frame.height, outside=tuple(judged)
     )
-    _remember(services, partner, use_case, trained, version, verdict, now, run_id)
-    now_ready = _remember_readiness(services, partner, readiness)
-    return TrainReport(
-        readiness=now_ready, trained=trained, version=version, card=card(version), verdict=verdict, rows=frame.height
-    )
+    if own is None:
+        return report
+    return replace(report, trained=own.trained, version=own.version, card=own.card, verdict=own.verdict)
 
 
-def _card(
-    use_case: str, trained: Trained, verdict: Verdict, context: Context, now: datetime, rows: int, version: str
-) -> str:
-    title = f"{registered_name(use_case, context.partner)}, version {version}"
-    return model_card(use_case, trained, verdict, context, title=title, now=now, rows=rows)
+def _told(judged: Judged) -> str:
+    if judged.challenge is None:
+        return f"version {judged.wraps}, made elsewhere, not judged: {judged.reason}"
+    done = "promoted" if judged.promoted else "not promoted"
+    return f"version {judged.wraps}, made elsewhere, judged as version {judged.challenge.version} and {done}"
 
 
 def _context(services: Services, partner: str, frame: "pl.DataFrame") -> Context:
@@ -115,35 +117,6 @@ def _context(services: Services, partner: str, frame: "pl.DataFrame") -> Context
         partner=partner, timezone=entry.timezone, currency=entry.currency, region=entry.region,
         as_of=newest if isinstance(newest, datetime) else services.clock(),
     )  # fmt: skip
-
-
-def _remember(
-    services: Services,
-    partner: str,
-    use_case: str,
-    trained: Trained,
-    version: str,
-    verdict: Verdict,
-    now: datetime,
-    run_id: str,
-) -> None:
-    figures = [
-        quality.Figure(score.candidate, metric, value)
-        for score in trained.backtest.scores
-        for metric, value in _measured(score.metrics, score.coverage).items()
-    ]
-    with services.database.partner(partner) as connection:
-        quality.remember(connection, partner, use_case, f"{use_case}.{partner}", version, figures, now)
-        logs.event(
-            connection, partner, "model.promoted" if verdict.promote else "model.refused", now,
-            {"use_case": use_case, "version": version, "candidate": trained.backtest.chosen,
-             "reasons": list(verdict.reasons), "run_id": run_id},
-        )  # fmt: skip
-
-
-def _measured(metrics: Mapping[str, float], coverage: float | None) -> dict[str, float]:
-    found = dict(metrics) if coverage is None else {**metrics, "coverage": coverage}
-    return {name: float(value) for name, value in found.items() if value == value}
 
 
 def _remember_readiness(services: Services, partner: str, readiness: Readiness) -> Readiness:

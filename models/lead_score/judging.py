@@ -44,11 +44,16 @@ class Said:
         if known["coverage"] is not None:
             self.coverages.setdefault(RULE, []).append(known["coverage"])
         for name, model in fitted.models.items():
-            raw = model.raw(attributes.transform(model.encoder, test_part.table))
-            held = calibration.coverage(model.calibrated, raw, test_part.outcome, test_part.persons)
-            self.probabilities.setdefault(name, []).append(calibration.apply(model.calibrated, raw))
-            self.uncalibrated.setdefault(name, []).append(calibration.sigmoid(raw))
-            self.coverages.setdefault(name, []).append(held)
+            self.heard(
+                name, model.raw(attributes.transform(model.encoder, test_part.table)), model.calibrated, test_part
+            )
+
+    def heard(self, name: str, raw: Floats, calibrated: dict[str, Any], test_part: Labelled) -> None:
+        """One candidate's log-odds of a split's test rows, and how it was calibrated without them."""
+        held = calibration.coverage(calibrated, raw, test_part.outcome, test_part.persons)
+        self.probabilities.setdefault(name, []).append(calibration.apply(calibrated, raw))
+        self.uncalibrated.setdefault(name, []).append(calibration.sigmoid(raw))
+        self.coverages.setdefault(name, []).append(held)
 
     def together(self) -> tuple[Floats, dict[str, Floats]]:
         """Outcomes of all splits' test rows, and every candidate's probabilities of them."""

@@ -1,6 +1,7 @@
 """The fitted lead model: encoder, scorecard and calibration in, predictions with reasons out."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,15 @@ _PERSONS = 100
 _NARROW = 0.5
 """Half an interval's width, relative to the probability, up to which it is called narrow."""
 _STATE = ("encoder", "card", "calibrated", "coverage", "candidate", "horizon_days", "scores")
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a scorer makes of some rows: log-odds, their parts by owner (rows x owners), and what would change them."""
+
+    raw: Floats
+    parts: Floats
+    changes: list[list[dict[str, Any]]]
 
 
 class LeadModel:
@@ -78,22 +88,32 @@ class LeadModel:
         return self.horizon_days is None or row["horizon_days"] == self.horizon_days
 
     def _scored(self, rows: Sequence[FeatureRow]) -> list[Prediction]:
+        seen = self._seen(rows)
+        raw, reference = seen.raw, self.reference
+        probability = calibration.apply(self.calibrated, raw)
+        typical = float(calibration.apply(self.calibrated, np.array([reference]))[0])
+        low, high = (np.round(bound * UNIT).astype(int) for bound in calibration.interval(self.calibrated, raw))
+        total = raw - reference
+        flat = np.abs(total) < 1e-9
+        scale = np.where(flat, typical * (1 - typical), (probability - typical) / np.where(flat, 1.0, total))
+        persons = calibration.persons_behind(self.calibrated, raw)
+        columns = (
+            rows, probability.tolist(), low.tolist(), high.tolist(), seen.parts.tolist(), scale.tolist(),
+            calibration.places(self.calibrated, raw), persons.tolist(), seen.changes,
+        )  # fmt: skip
+        return [self._one(typical, *lead) for lead in zip(*columns, strict=True)]
+
+    @property
+    def reference(self) -> float:
+        """The log-odds of the typical lead that the parts are told against."""
+        return float(self.card["intercept"])
+
+    def _seen(self, rows: Sequence[FeatureRow]) -> "Seen":
         matrix = attributes.transform(self.encoder, rows)
         found = scorecard.effects(self.card, matrix)
         raw = scorecard.log_odds(self.card, found)
         probability = calibration.apply(self.calibrated, raw)
-        typical = float(calibration.apply(self.calibrated, np.array([self.card["intercept"]]))[0])
-        low, high = (np.round(bound * UNIT).astype(int) for bound in calibration.interval(self.calibrated, raw))
-        total = raw - self.card["intercept"]
-        flat = np.abs(total) < 1e-9
-        scale = np.where(flat, typical * (1 - typical), (probability - typical) / np.where(flat, 1.0, total))
-        changes = self._changes(rows, matrix, raw, probability)
-        persons = calibration.persons_behind(self.calibrated, raw)
-        columns = (
-            rows, probability.tolist(), low.tolist(), high.tolist(), self._by_owner(found).tolist(), scale.tolist(),
-            calibration.places(self.calibrated, raw), persons.tolist(), changes,
-        )  # fmt: skip
-        return [self._one(typical, *lead) for lead in zip(*columns, strict=True)]
+        return Seen(raw, self._by_owner(found), self._changes(rows, matrix, raw, probability))
 
     def _by_owner(self, found: Floats) -> Floats:
         phi = np.zeros((len(found), len(self.owners)))

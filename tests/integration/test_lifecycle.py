@@ -9,12 +9,13 @@ from sqlalchemy import text
 from integrator.contracts.errors import Conflict, Defect, InvalidInput, NotFound
 from integrator.contracts.insight import parse
 from integrator.settings import Settings
+from integrator.steps.challenge import RUN_TAG
 from integrator.steps.connections import Actor
 from integrator.steps.models import Move, judge, promote, rollback
 from integrator.steps.publish import publish
 from integrator.steps.score import ScoreReport, score
 from integrator.steps.services import Services
-from integrator.steps.train import RUN_TAG, TrainReport, train
+from integrator.steps.train import TrainReport, train
 from integrator.storage import insights, logs, shadow
 from integrator.storage.partners import Partner, register
 from models.base import TrainConfig
@@ -22,7 +23,7 @@ from models.tracking import CARD_FILE, STATE_FILE
 from tests.integration.attendance_features import MOMENT, make_relations, put_features
 
 USE_CASE = "attendance"
-CONFIG = TrainConfig(candidates=("weekday_profile",))
+CONFIG = TrainConfig(candidates=("exponential_smoothing",))
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,193 @@
+"""A model made elsewhere takes part: registered in MLflow, judged by the gate, served, told, explained again, rolled back."""
+
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+from integrator.contracts.insight import parse
+from integrator.settings import Settings
+from integrator.steps.explain import explain
+from integrator.steps.publish import publish
+from integrator.steps.score import score
+from integrator.steps.services import Services
+from integrator.steps.train import TrainReport, train
+from integrator.storage import insights, logs
+from integrator.storage.partners import Partner, register
+from models.base import TrainConfig
+from models.outside.contract import numbers
+from models.registry import outside
+from tests.integration.lead_features import put_leads
+from tests.lead_frames import CONTEXT, leads
+
+USE_CASE = "lead_score"
+CONFIG = TrainConfig(candidates=("logistic",))
+COLUMNS = ("visits", "wanted_on", "purchases")
+
+
+@pytest.fixture(scope="module")
+def installation(database: Any, server: Any, tmp_path_factory: pytest.TempPathFactory) -> Services:
+    return Services(Settings(home=tmp_path_factory.mktemp("home")), database, server.redis_url, lambda: CONTEXT.as_of)
+
+
+@pytest.fixture
+def partner(installation: Services, request: pytest.FixtureRequest) -> str:
+    name = str(request.node.name.removeprefix("test_")[:30].rstrip("_"))
+    register(installation.database, Partner(partner=name, timezone="UTC", currency="USD", region="US"), CONTEXT.as_of)
+    put_leads(installation, name)
+    return name
+
+
+def offered() -> pl.DataFrame:
+    """What a data scientist is given to learn from: rows that the judging does not use."""
+    code = outside(USE_CASE)
+    assert code is not None
+    return code.table(leads(), CONFIG, CONTEXT).filter(~pl.col("is_test"))
+
+
+def fitted(columns: Sequence[str]) -> Any:
+    """A logistic regression as somebody else would make it, scikit-learn alone."""
+    from sklearn.impute import SimpleImputer
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+
+    table = offered()
+    made = make_pipeline(SimpleImputer(keep_empty_features=True), LogisticRegression(max_iter=500))
+    return made.fit(table.select(columns).to_numpy().astype(np.float32), table["outcome"].to_numpy().astype(int))
+
+
+def registered(services: Services, partner: str, log: Callable[[Any], Any]) -> None:
+    """What a data scientist does: log a model to MLflow and register it under the use case's and the partner's name."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import mlflow
+
+        services.tracking.preload()
+        mlflow.set_tracking_uri(services.tracking.uri)
+        mlflow.set_registry_uri(services.tracking.uri)
+        with mlflow.start_run(experiment_id=experiment(services, mlflow)):
+            info = log(mlflow)
+        client = mlflow.MlflowClient()
+        if not client.search_registered_models(f"name='{USE_CASE}.{partner}'"):
+            client.create_registered_model(f"{USE_CASE}.{partner}")
+        client.create_model_version(f"{USE_CASE}.{partner}", info.model_uri, model_id=info.model_id)
+
+
+def experiment(services: Services, mlflow: Any) -> str:
+    found = mlflow.get_experiment_by_name("elsewhere")
+    return str(found.experiment_id if found else mlflow.create_experiment("elsewhere", services.settings.root.as_uri()))
+
+
+def onnx(columns: Sequence[str]) -> Callable[[Any], Any]:
+    """An ONNX graph with one input per column."""
+    from skl2onnx import to_onnx
+    from skl2onnx.common.data_types import FloatTensorType
+
+    kinds = [("features", FloatTensorType([None, len(columns)]))]
+    graph = to_onnx(fitted(columns), initial_types=kinds, options={"zipmap": False})
+
+    def log(mlflow: Any) -> Any:
+        from mlflow.models import ModelSignature
+        from mlflow.types import ColSpec, Schema
+
+        signature = ModelSignature(inputs=Schema([ColSpec("float", name) for name in columns]))
+        return mlflow.onnx.log_model(graph, name="model", signature=signature, pip_requirements=["onnxruntime"])
+
+    return log
+
+
+def trained(services: Services, partner: str, *, only_missing: bool = False) -> TrainReport:
+    return train(services, partner, USE_CASE, CONFIG, run_id="run", only_missing=only_missing)
+
+
+def test_an_onnx_model_goes_through_the_gate_serves_and_is_told_again(installation: Services, partner: str) -> None:
+    registered(installation, partner, onnx(COLUMNS))
+    report = trained(installation, partner)
+    (judged,) = report.outside
+    assert judged.challenge is not None, judged.reason
+    backtest = judged.challenge.trained.backtest
+    assert report.trained is not None and backtest.split == report.trained.backtest.split, "judged on the same rows"
+    assert {one.candidate for one in backtest.scores} == {"base_rate", "outside_onnx"}
+    assert "made elsewhere" in judged.challenge.card
+    assert installation.tracking.champion_version(USE_CASE, partner) in (report.version, judged.challenge.version)
+    # Whoever won, the one made elsewhere is made to serve and has to be told like any other.
+    installation.tracking.promote(
+        USE_CASE, partner, judged.challenge.version, verdict=allowed(judged.challenge.verdict)
+    )
+    done = score(installation, partner, USE_CASE, run_id="night")
+    assert done.model_version == judged.challenge.version and done.by_outcome["success"] == done.rows > 0
+    publish(installation, partner, USE_CASE, run_id="night")
+    with installation.database.partner(partner) as connection:
+        served = insights.current(connection, partner, USE_CASE)
+    documents = [parse(one.document) for one in served]
+    for document in documents:
+        effects = sum(part.effect for part in document.explanation.contributions)
+        assert document.value == pytest.approx((document.explanation.baseline or 0) + effects, abs=1e-9)
+        assert {part.factor for part in document.explanation.contributions} <= {*COLUMNS, "other"}
+        assert document.confidence.coverage is not None and document.details["family"] == "outside_onnx"
+    assert len({document.value for document in documents}) > 5
+    assert explain(installation, documents[0].id, partner=partner).identical
+
+
+def allowed(verdict: Any) -> Any:
+    from dataclasses import replace
+
+    return replace(verdict, promote=True)
+
+
+def test_what_cannot_be_judged_is_told_on_its_version_and_harms_nothing_else(
+    installation: Services, partner: str
+) -> None:
+    def broken(mlflow: Any) -> Any:
+        from mlflow.models import ModelSignature
+        from mlflow.types import ColSpec, Schema
+
+        signature = ModelSignature(inputs=Schema([ColSpec("double", "shoe_size")]))
+        return mlflow.sklearn.log_model(
+            fitted(["visits"]),
+            name="model",
+            signature=signature,
+            pip_requirements=["scikit-learn"],
+            serialization_format="cloudpickle",
+        )
+
+    registered(installation, partner, broken)
+    report = trained(installation, partner)
+    (judged,) = report.outside
+    assert judged.challenge is None and "'shoe_size'" in judged.reason and "visits" in judged.reason
+    assert report.version is not None and report.trained is not None
+    info = next(one for one in installation.tracking.versions(USE_CASE, partner) if one.version == judged.wraps)
+    assert info.made_elsewhere and "'shoe_size'" in info.reasons[0]
+    assert installation.tracking.challenger_version(USE_CASE, partner) != judged.wraps
+    with installation.database.partner(partner) as connection:
+        (told,) = logs.events(connection, partner, kind="model.not_judged")
+    assert told["data"]["version"] == judged.wraps
+    assert trained(installation, partner, only_missing=True).outside == (), "the night does not try it again and again"
+
+
+def test_a_night_judges_what_came_since_and_trains_nothing_else(installation: Services, partner: str) -> None:
+    own = trained(installation, partner)
+    assert own.promoted
+    registered(installation, partner, onnx(["visits"]))
+    night = trained(installation, partner, only_missing=True)
+    assert night.kept == own.version and night.trained is None
+    (judged,) = night.outside
+    assert judged.challenge is not None and not judged.promoted, "one column is no match for all of them"
+    assert installation.tracking.champion_version(USE_CASE, partner) == own.version
+    assert installation.tracking.challenger_version(USE_CASE, partner) == judged.challenge.version
+    assert trained(installation, partner, only_missing=True).outside == ()
+
+
+def test_the_table_holds_numbers_words_and_which_rows_judge() -> None:
+    code = outside(USE_CASE)
+    assert code is not None
+    table = code.table(leads(), TrainConfig(excluded_attributes=("visits",)), CONTEXT)
+    assert {"age_days", "stage", "plan", "wanted_on", "is_mobile", "outcome", "is_test"} <= set(table.columns)
+    assert not {"visits", "token", "empty"} & set(table.columns)
+    assert table["stage"].dtype == table["plan"].dtype == pl.String
+    assert {"age_days", "wanted_on", "is_mobile", "outcome"} <= set(numbers(table))
+    assert 0.15 < table["is_test"].mean() < 0.35  # type: ignore[operator]
+    assert table["wanted_on"].min() >= 0, "days from the scoring on"  # type: ignore[operator]
