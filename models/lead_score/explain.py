@@ -37,25 +37,38 @@ def language_of(row: FeatureRow) -> Catalogue:
 
 def named(column: Mapping[str, Any], row: FeatureRow, words: Catalogue) -> tuple[str, str]:
     """A factor's name and its value for one lead in plain words; `column` is the encoder's, with owner and kind."""
-    owner, kind = str(column["owner"]), column["kind"]
+    owner, kind = str(column["owner"]), str(column["kind"])
+    return _name(owner, kind, str(column["name"]), words.language), _told(owner, kind, column, row, words)
+
+
+@lru_cache(maxsize=4096)
+def _name(owner: str, kind: str, name: str, language: str) -> str:
+    words = catalogue("lead_score", language)
+    if kind == "span":
+        first, second = (humanized(part, words).lower() for part in name.split("|"))
+        return words("label.span", first=first, second=second)
+    found = words(f"label.{owner}") if owner in _FIELDS else humanized(owner, words)
+    if kind != "date" or found.split()[-1].lower() in _DATE_WORDS:
+        return found
+    return words("label.dated", name=found)
+
+
+def _told(owner: str, kind: str, column: Mapping[str, Any], row: FeatureRow, words: Catalogue) -> str:
     if kind == "span":
         first, second = str(column["name"]).split("|")
         days = _days(_value(first, row), _value(second, row))
-        told = {"first": humanized(first, words).lower(), "second": humanized(second, words).lower()}
-        return words("label.span", **told), words("value.unknown") if days is None else str(days)
+        return words("value.unknown") if days is None else str(days)
     value = _value(owner, row)
-    name = words(f"label.{owner}") if owner in _FIELDS else humanized(owner, words)
     if kind == "date":
         days = _days(row["as_of"], value)
-        dated = name if name.split()[-1].lower() in _DATE_WORDS else words("label.dated", name=name)
-        return dated, words("value.unknown") if days is None else _away(days, words)
+        return words("value.unknown") if days is None else _away(days, words)
     if value is None or value == "":
-        return name, words("value.unknown")
+        return words("value.unknown")
     if owner == "created_weekday" and words.has(f"weekday.{value}"):
-        return name, words(f"weekday.{value}")
+        return words(f"weekday.{value}")
     if isinstance(value, bool):
-        return name, words("value.yes" if value else "value.no")
-    return name, shortened(_number(value, words) if isinstance(value, int | float) else str(value))
+        return words("value.yes" if value else "value.no")
+    return shortened(_number(value, words) if isinstance(value, int | float) else str(value))
 
 
 def label(column: Mapping[str, Any], row: FeatureRow, words: Catalogue) -> str:
@@ -221,4 +234,4 @@ def _away(days: int, words: Catalogue) -> str:
 def _number(value: float, words: Catalogue) -> str:
     """Whole numbers as they are, others to four digits: 8372, 0.3333."""
     shown = f"{value:.0f}" if float(value).is_integer() or abs(value) >= 1000 else f"{value:.4g}"
-    return shown.replace(".", words("format.decimal"))
+    return shown.replace(".", words.texts["format.decimal"])
