@@ -1,6 +1,7 @@
 """`make bench-models`: measure the models on public data, print the figures, and with `--write` put them into docs/.
 
-Exit 1 when a figure misses its aim or a part could not be measured; nothing is written then.
+The notebooks of docs/ run too, and with `--write` keep their outputs. Exit 1 when a figure misses its aim or a part could
+not be measured; the page is not written then.
 """
 
 import argparse
@@ -16,11 +17,12 @@ from importlib.metadata import version
 from typing import Any
 
 from benchmarks.figure import Figure, table
-from benchmarks.model_quality import page
+from benchmarks.model_quality import notebooks, page
 from benchmarks.model_quality.section import Section
 
 SECTIONS = ("attendance", "booking", "pricing", "lead_score")
 TIMINGS = ("speed_attendance", "speed_leads")
+NOTEBOOKS = "notebooks"
 LIBRARIES = ("scikit-learn", "prophet", "polars", "numpy")
 
 
@@ -30,18 +32,18 @@ def main(arguments: Sequence[str]) -> int:
     sections: dict[str, Section] = {}
     timings: list[Figure] = []
     failed: list[str] = []
-    for name in asked.only or (*SECTIONS, *TIMINGS):
+    for name in asked.only or (*SECTIONS, *TIMINGS, NOTEBOOKS):
         began = time.perf_counter()
         print(f"measuring {name} …", file=sys.stderr, flush=True)
         try:
-            found = _measure(name)
+            found = _run_notebooks(keep=asked.write) if name == NOTEBOOKS else _measure(name)
         except Exception as error:
             traceback.print_exc()
             failed.append(f"{name} could not be measured: {type(error).__name__}: {error}")
             continue
         if name in TIMINGS:
             timings += found
-        else:
+        elif name in SECTIONS:
             sections[name] = found
         print(f"  {time.perf_counter() - began:.0f} s", file=sys.stderr, flush=True)
     print(page.figures_table([one for section in sections.values() for one in section.reached]))
@@ -50,23 +52,31 @@ def main(arguments: Sequence[str]) -> int:
     failed += page.missed(sections, timings)
     for reason in failed:
         print(f"missed: {reason}", file=sys.stderr)
-    if asked.write and not failed:
+    if asked.write and not failed and sections:
         print(f"written: {page.write(sections, timings, _measured())}", file=sys.stderr)
     return 1 if failed else 0
 
 
 def _asked(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.model_quality", description=__doc__)
-    parser.add_argument("--only", action="append", choices=(*SECTIONS, *TIMINGS), help="one part; may be repeated")
+    parser.add_argument(
+        "--only", action="append", choices=(*SECTIONS, *TIMINGS, NOTEBOOKS), help="one part; may be repeated"
+    )
     parser.add_argument("--write", action="store_true", help="write docs/model-quality.md and its pictures")
     asked = parser.parse_args(arguments)
-    if asked.only and asked.write:
-        parser.error("--write needs every part: leave out --only")
+    if asked.only and asked.write and asked.only != [NOTEBOOKS]:
+        parser.error(f"--write needs every part: leave out --only, or say --only {NOTEBOOKS}")
     return asked
 
 
 def _measure(name: str) -> Any:
     return import_module(f"benchmarks.model_quality.{name}").measure()
+
+
+def _run_notebooks(*, keep: bool) -> None:
+    for name in notebooks.names():
+        print(f"  {name}.ipynb …", file=sys.stderr, flush=True)
+        notebooks.run(name, keep=keep)
 
 
 def _measured() -> str:

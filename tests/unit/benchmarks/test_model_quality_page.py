@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks.figure import Figure
 from benchmarks.model_quality import __main__ as program
-from benchmarks.model_quality import page
+from benchmarks.model_quality import notebooks, page
 from benchmarks.model_quality.section import Reached, Section
 from integrator.contracts.errors import InvalidInput
 
@@ -115,6 +115,7 @@ def test_a_missed_aim_and_a_broken_part_are_failures(
 ) -> None:
     monkeypatch.setattr(program, "SECTIONS", ("attendance",))
     monkeypatch.setattr(program, "TIMINGS", ())
+    monkeypatch.setattr(notebooks, "NOTEBOOKS", docs / "notebooks")
     part.measure = lambda: _section(_reached(is_met=False))
     assert program.main(["--write"]) == 1
     assert "missed: attendance: car parks" in capsys.readouterr().err
@@ -127,6 +128,7 @@ def test_a_missed_aim_and_a_broken_part_are_failures(
 def test_everything_met_is_written(part: ModuleType, docs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(program, "SECTIONS", ("attendance",))
     monkeypatch.setattr(program, "TIMINGS", ())
+    monkeypatch.setattr(notebooks, "NOTEBOOKS", docs / "notebooks")
     assert program.main(["--write"]) == 0
     text = (docs / "model-quality.md").read_text()
     assert "cores, Python 3.11" in text
