@@ -47,8 +47,10 @@ def plant_sales(connection: Any) -> None:
     """A shop in New Taiwan dollars with a refund, a pending line, and a currency without a rate."""
     sold = datetime(2026, 3, 1, 20, 0, tzinfo=NOW.tzinfo)  # already the 2nd in Taipei
     common: dict[str, Any] = {"product": "tea", "currency": "TWD", "attributes": {"product_type": "drinks"}}
-    land(connection, "sale", "shop", "a", sold, quantity=3, unit_price=100, **common)
-    land(connection, "sale", "shop", "b", sold, quantity=1, unit_price=60, **common)
+    fields = {"product_type": "drinks", "deal": True, "shelf": "2", "clerk": "Ada"}
+    land(connection, "sale", "shop", "a", sold, quantity=3, unit_price=100, **common | {"attributes": fields})
+    fields = {"deal": "no", "shelf": 4.5}
+    land(connection, "sale", "shop", "b", sold, quantity=1, unit_price=60, **common | {"attributes": fields})
     land(connection, "sale", "shop", "c", sold, quantity=2, unit_price=100, **common)
     land(
         connection, "sale", "shop", "c", sold + 5 * DAY, sold_at=sold, quantity=2, unit_price=100,
@@ -69,6 +71,11 @@ def plant_events(connection: Any) -> None:
     land(connection, "event", "venue", "off", NOW - 20 * DAY, starts_at=NOW - 2 * DAY, status="cancelled", attendance=0)
     land(connection, "sale", "venue", "t1", NOW - 3 * DAY, event_id="day35", quantity=4)
     land(connection, "sale", "venue", "t2", NOW - 3 * DAY, event_id="day35", quantity=2, status="cancelled")
+    land(connection, "sale", "venue", "p1", NOW - 21 * DAY, event_id="day10", product="past")
+    land(connection, "sale", "venue", "c1", NOW - 3 * DAY, event_id="day35", product="coming")
+    land(
+        connection, "sale", "venue", "l1", NOW - 5 * DAY, sold_at=NOW - 8 * DAY, product="late", attributes={"deal": 1}
+    )
     for filler in range(3000):  # enough that reading them all would be the wrong plan
         land(connection, "sale", "venue", f"f{filler}", NOW - 9 * DAY, event_id=f"old{filler % 300}")
 
@@ -107,7 +114,7 @@ def test_unit_tests_pass(built: tuple[Dbt, dict[str, str]]) -> None:
 def test_attendance_and_its_training_rows(built: tuple[Dbt, dict[str, str]]) -> None:
     db = built[0].db
     query = "select days_out, tickets_sold, attendance, is_holiday from features.attendance where event_id = :event"
-    assert rows(db, query, event="day35") == [(5, 4, None, False)]
+    assert rows(db, query, event="day35") == [(5, 5, None, False)]
     assert rows(db, query, event="day30") == [(0, 0, None, True)], "GB-ENG has no calendar of its own: GB's holds"
     training = rows(db, "select event_id from features.attendance_training")
     assert {row[0] for row in training} == {f"day{number}" for number in range(30)}
@@ -156,6 +163,29 @@ def test_pricing_is_daily_net_and_converted(built: tuple[Dbt, dict[str, str]]) -
     )
     price = (Decimal(5 * 100 + 60) / 6).quantize(Decimal("0.000001"))
     assert got == [(date(2026, 3, 2), 6, 4, Decimal(460), price, "TWD", 1, "drinks", True)]
+
+
+def test_a_day_s_fields_are_means_of_what_was_known_of_its_lines(built: tuple[Dbt, dict[str, str]]) -> None:
+    got = rows(built[0].db, "select attributes, days_to_event, event_id from features.pricing where partner = 'shop'")
+    assert got == [({"deal": 0.75, "shelf": 2.625}, None, None)], "weighted by quantity; a name is no number"
+
+
+def test_a_field_counts_from_when_it_was_first_seen(built: tuple[Dbt, dict[str, str]]) -> None:
+    db = built[0].db
+    query = "select quantity, attributes from features.pricing_view where partner = 'venue' and product = 'late'"
+    assert rows(db, query) == [(1, {"deal": 1.0})]
+    with db.batch() as connection:
+        moment = (NOW - 7 * DAY).isoformat()
+        connection.execute(text("select set_config('integrator.as_of', :at, true)"), {"at": moment})
+        found = connection.execute(text(query)).all()
+    assert found == [(1, {})], "the line proves itself, its fields do not"
+
+
+def test_a_ticket_s_row_knows_its_coming_event(built: tuple[Dbt, dict[str, str]]) -> None:
+    columns = "days_to_event, event_capacity, event_tickets_sold, event_starts_at > as_of"
+    query = f"select {columns} from features.pricing where partner = 'venue' and product = :product"
+    assert rows(built[0].db, query, product="coming") == [(8, 100, 5, True)], "a cancelled line holds no seat"
+    assert rows(built[0].db, query, product="past") == [(1, 100, None, False)], "no seats are left of what is over"
 
 
 def test_live_leads_are_open_fresh_and_allowed(built: tuple[Dbt, dict[str, str]]) -> None:
