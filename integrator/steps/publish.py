@@ -18,6 +18,7 @@ from integrator.contracts.errors import NotFound, TransientError
 from integrator.contracts.insight import Insight, canonical, insight_id, parse
 from integrator.delivery.base import Publication
 from integrator.delivery.registry import channels
+from integrator.steps import price_decisions
 from integrator.steps.documents import Made, document, is_news, withdrawn
 from integrator.steps.predictions import decode, rule_name
 from integrator.steps.services import Services
@@ -79,6 +80,7 @@ def publish(services: Services, partner: str, use_case: str, *, run_id: str) -> 
             at=scoring.scored_at, as_of=scoring.as_of, input_position=scoring.input_position,
         )  # fmt: skip
         written = {way.spec.name: way.write(connection, publication) for way in ways}
+        price_decisions.keep(connection, partner, use_case, run_id)
         report = PublishReport(
             rows=len(plan.fresh) + len(plan.confirmed), changed=len(plan.fresh), unchanged=len(plan.confirmed),
             withdrawn=plan.withdrawn, discarded=plan.discarded, messages=written["webhook"],
