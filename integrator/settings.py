@@ -35,6 +35,15 @@ class Settings(BaseSettings):
     engine: Literal["local"] = Field("local", description="Where harmonization and training run.")
     night_cron: str = Field("0 2 * * *", description="When the nightly insights run, as a cron line.")
     retrain_cron: str = Field("0 4 * * 0", description="When every partner is retrained, as a cron line.")
+    retrain_outcome_share: float = Field(
+        0.2, gt=0, description="New outcomes that call for retraining, as a share of those last trained on."
+    )
+    retrain_least_outcomes: int = Field(
+        50, ge=1, description="New outcomes below which none of them calls for retraining."
+    )
+    retrain_rest_days: float = Field(
+        7.0, ge=0, description="How long feedback asks for no retraining after a partner's last of the use case."
+    )
     schedule_timezone: str = Field("UTC", description="The zone both cron lines are read in.")
     lead_horizon_days: int = Field(
         90,

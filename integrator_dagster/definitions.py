@@ -27,6 +27,7 @@ from integrator_dagster.sensors.files import files_sensor
 from integrator_dagster.sensors.news import news_sensor
 from integrator_dagster.sensors.promotions import promotion_sensor
 from integrator_dagster.sensors.registry import registry_sensor
+from integrator_dagster.sensors.retraining import retraining_sensor
 from integrator_dagster.work import Work
 
 
@@ -72,6 +73,7 @@ def _assembled(settings: Settings, work: Work, manifest: Manifest, integrator: I
             files_sensor(work, jobs, sensors_on),
             failure_sensor(jobs, sensors_on),
             promotion_sensor(jobs, sensors_on),
+            retraining_sensor(work, jobs, sensors_on),
         ],
         resources={"integrator": integrator},
         executor=in_process_executor,

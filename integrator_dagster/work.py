@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from integrator.steps.publish import PublishReport
     from integrator.steps.quality import Finding
     from integrator.steps.realized import RealizedReport
+    from integrator.steps.retraining import Wish
     from integrator.steps.score import ScoreReport
     from integrator.steps.services import Services
     from integrator.steps.train import TrainReport
@@ -162,6 +163,18 @@ def _drift(services: "Services", partner: str, use_case: str) -> "DriftReport":
     return look(services, partner, use_case)
 
 
+def _retrainings(services: "Services") -> "list[Wish]":
+    from integrator.steps.retraining import wishes
+
+    return wishes(services)
+
+
+def _tell_retraining(services: "Services", wish: "Wish") -> None:
+    from integrator.steps.retraining import tell
+
+    tell(services, wish)
+
+
 def _stale(services: "Services") -> dict[str, int]:
     from integrator.storage import insights
 
@@ -192,4 +205,6 @@ class Work:
     realize: "Callable[[Services, str, str], RealizedReport]" = _realize
     realized_picture: "Callable[[Services, str, str], bytes | None]" = _realized_picture
     drift: "Callable[[Services, str, str], DriftReport]" = _drift
+    retrainings: "Callable[[Services], list[Wish]]" = _retrainings
+    tell_retraining: "Callable[[Services, Wish], None]" = _tell_retraining
     stale: "Callable[[Services], dict[str, int]]" = _stale

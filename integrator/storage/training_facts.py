@@ -48,6 +48,67 @@ def serving(connection: Connection, partner: str, use_case: str) -> Serving | No
     return Serving(**row._mapping) if row else None
 
 
+@dataclass(frozen=True, kw_only=True)
+class Learned:
+    """A partner's own serving model beside what came after its use case was last trained, whatever came of that.
+
+    `rows_then` are labelled rows of that training, None where it failed; `told_since` outcomes that the API alone told since.
+    """
+
+    partner: str
+    use_case: str
+    model_version: str
+    tried_at: datetime
+    rows_then: int | None
+    told_since: int
+    failed_checks: tuple[str, ...]
+
+
+def learned(connection: Connection) -> list[Learned]:
+    """Of all partners that a model of their own serves (the batch role's look), by partner and use case."""
+    rows = connection.execute(
+        text(f"""select serving.partner, serving.use_case, serving.model_version,
+            coalesce(tried.at, serving.trained_at) as tried_at, tried.row_count as rows_then,
+            (
+              select count(*) from metrics.outcome as told
+              where told.partner = serving.partner and told.use_case = serving.use_case and told.source = 'api'
+                and told.received_at > coalesce(tried.at, serving.trained_at) and not exists (
+                  select from metrics.outcome as twin
+                  where twin.partner = told.partner and twin.use_case = told.use_case
+                    and twin.subject_id = told.subject_id and twin.subject_kind = told.subject_kind
+                    and twin.platform = told.platform and twin.happened_at = told.happened_at
+                    and twin.source = 'platform')
+            ) as told_since,
+            array(
+              select failed.name || ': ' || failed.observed from metrics.model_check as failed
+              where failed.partner = serving.partner and failed.use_case = serving.use_case
+                and failed.passed = false and failed.at > coalesce(tried.at, serving.trained_at)
+              order by failed.name
+            ) as failed_checks
+          from ({_SERVING}) as serving
+          left join lateral (
+            select step.finished_at as at, nullif(step.row_count, 0) as row_count from ops.step_runs as step
+            where step.partner = serving.partner and step.step = 'train' and step.use_case = serving.use_case
+              and (step.status = 'failed' or (step.status = 'success' and step.row_count > 0))
+            order by step.step_run_id desc limit 1
+          ) as tried on true
+          where serving.trained_at is not null and serving.model_name = serving.use_case || '.' || serving.partner
+          order by serving.partner, serving.use_case""")
+    )
+    return [Learned(**{**row._mapping, "failed_checks": tuple(row.failed_checks)}) for row in rows]
+
+
+def labelled(connection: Connection, relation: str) -> dict[str, int]:
+    """Rows of a training relation in `features` by partner (the batch role's look); empty while there is no such relation."""
+    there: bool = connection.execute(
+        text("select to_regclass(:name) is not null"), {"name": f"features.{relation}"}
+    ).scalar_one()
+    if not there:
+        return {}
+    rows = connection.execute(text(f"select partner, count(*) as n from features.{relation} group by partner"))
+    return {row.partner: int(row.n) for row in rows}
+
+
 def predicted(connection: Connection, partner: str, use_case: str, model: Serving) -> tuple[list[float], list[float]]:
     """Values the model gave in the first run that published it, and in its last scoring; the same run is no comparison."""
     values = {
