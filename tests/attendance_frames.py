@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from models.base import Context
+from models.base import Context, FittedModel, Trained
+from models.registry import use_case
 
 TODAY = date(2026, 3, 16)
 CONTEXT = Context(
@@ -33,6 +34,8 @@ SCHEMA: dict[str, Any] = {
     "weekday": pl.Int64,
     "month": pl.Int64,
     "timezone": pl.String,
+    "region": pl.String,
+    "holiday_name": pl.String,
     "capacity": pl.Int64,
     "status": pl.String,
     "is_holiday": pl.Boolean,
@@ -59,6 +62,8 @@ def event(series: str | None, day: date, attendance: int | None, **other: Any) -
         "weekday": day.isoweekday(),
         "month": day.month,
         "timezone": "Europe/London",
+        "region": "GB-ENG",
+        "holiday_name": None,
         "capacity": 1000,
         "status": "completed" if day < TODAY else "scheduled",
         "is_holiday": False,
@@ -105,3 +110,14 @@ def arena(*, days: int = 63) -> pl.DataFrame:
 def training(live: pl.DataFrame) -> pl.DataFrame:
     """The training relation of a live frame."""
     return live.filter(pl.col("is_past") & pl.col("attendance").is_not_null())
+
+
+def speaking(trained: Trained, family: str) -> FittedModel:
+    """The trained model, were `family` chosen for every series it knows, whichever won on a frame made up."""
+    state = trained.model.state()
+    units = {
+        unit: {**facts, "family": family, "weights": {family: 1.0}, "why": "untested"}
+        for unit, facts in state["series"]["units"].items()
+    }
+    series_state = {**state["series"], "units": units, "is_better": True}
+    return use_case("attendance").restore({**state, "series": series_state})

@@ -1,162 +1,170 @@
-"""The backtest's bookkeeping: cases of every candidate, scores, the choice, the floor. Nothing is fitted here."""
+"""The backtest's bookkeeping: scores of every candidate over all grids, segments, residuals. Nothing is fitted here.
+
+Only folds count on which the choice for each series was made from what was over before: the procedure is judged as
+a whole, selection included, and every other candidate on the same steps.
+"""
 
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from models import evaluation
-from models.attendance.candidates import RULE
-from models.attendance.history import History
-from models.attendance.intervals import BUCKETS, LEVEL, Residuals, bounds, bucket, fit_margins, realized_coverage
+from models.attendance.cadence import DAY
+from models.attendance.candidates import COMBINATION, PER_SERIES, RULE
+from models.attendance.features import weekday
+from models.attendance.fitting import Fitted
+from models.attendance.grid import Floats
+from models.attendance.intervals import LEVEL, Residuals, bounds, covered, edges_of, fit_margins
 from models.base import Backtest, Score
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.intp]
 GATE_METRIC = "mase"
+PRIOR_CELLS = 3.0
+"""Folds at which a series' own spread counts as much as that of all the partner's."""
 
 
-@dataclass(frozen=True)
-class Case:
-    """One candidate's forecasts of one fold, aligned by unit and target day; `scale` is NaN where MASE has none."""
-
-    candidate: str
-    fold: int
-    unit: Ints
-    lead: Ints
-    weekend: NDArray[np.bool_]
-    actual: Floats
-    forecast: Floats
-    scale: Floats
-
-    @staticmethod
-    def residuals(cases: Sequence["Case"]) -> Residuals:
-        """All folds of one candidate together; an unknown scale counts as zero."""
-        return Residuals(
-            np.concatenate([np.full(len(c.unit), c.fold) for c in cases]),
-            np.concatenate([c.lead for c in cases]),
-            np.concatenate([c.actual for c in cases]),
-            np.concatenate([c.forecast for c in cases]),
-            np.nan_to_num(np.concatenate([c.scale for c in cases])),
-        )
-
-
-def backtest_of(
-    cases: Sequence[Case], candidates: Sequence[str], history: History, origins: Sequence[int], horizon: int
-) -> Backtest:
-    """Score every candidate; the lowest MASE is chosen, ties go to the one listed first (the rule)."""
+def backtest_of(fitted: Sequence[Fitted], digest: str) -> Backtest:
+    """Score every candidate; the choice for each series is taken if it beats the rule, else the rule stays."""
     from models.plots import backtest_plot
 
-    scores = tuple(_score(name, [case for case in cases if case.candidate == name]) for name in candidates)
-    chosen = min(scores, key=lambda score: (_finite(score.metrics[GATE_METRIC]), not score.is_rule))
-    own = [case for case in cases if case.candidate == chosen.candidate]
-    split = json.dumps([history.digest(), list(origins), horizon])
+    names = [*dict.fromkeys(name for one in fitted for name in one.plan.families), COMBINATION, PER_SERIES]
+    scores = tuple(score(name, fitted) for name in names)
+    by_name = {score.candidate: score for score in scores}
+    is_better = by_name[PER_SERIES].metrics[GATE_METRIC] < by_name[RULE].metrics[GATE_METRIC]
+    chosen = PER_SERIES if is_better else RULE
+    split = json.dumps([digest, *([one.grid.cadence.name, *one.plan.origins, one.plan.horizon] for one in fitted)])
+    largest = max(fitted, key=lambda one: np.isfinite(_actual(one)).sum())
     return Backtest(
         gate_metric=GATE_METRIC,
-        chosen=chosen.candidate,
+        chosen=chosen,
         scores=scores,
-        observations=sum(len(case.unit) for case in own),
+        observations=sum(int(np.isfinite(_actual(one)).sum()) for one in fitted),
         plot_png=backtest_plot(
             {score.candidate: score.metrics[GATE_METRIC] for score in scores},
-            chosen.candidate,
-            *_daily(own),
+            chosen,
+            *_by_lead(largest, chosen),
             metric="MASE",
             unit="people, mean over units",
+            axis="steps ahead",
         ),
         split=hashlib.sha256(split.encode()).hexdigest(),
         level=LEVEL,
     )
 
 
-def floored_units(cases: Sequence[Case], chosen: str) -> list[int]:
-    """Units for which the choice was worse than the rule in every one of at least three folds: the rule serves them."""
-    if chosen == RULE:
-        return []
-    mine, rule = _by_unit_and_fold(cases, chosen), _by_unit_and_fold(cases, RULE)
-    return sorted(
-        unit
-        for unit, errors in mine.items()
-        if len(errors) >= 3 and all(errors[fold] > rule[unit][fold] for fold in errors)
+def residuals(one: Fitted, name: str) -> Residuals:
+    """A candidate's known cells on the judged folds of one grid, scaled by each unit's spread as known before."""
+    forecast, actual = forecast_of(one, name), _actual(one)
+    scale = one.folds.scale[:, list(one.judged)] * spreads(one, name)[:, :-1]
+    unit, fold, lead = np.nonzero(np.isfinite(actual) & np.isfinite(forecast))
+    return Residuals(
+        fold,
+        lead + 1,
+        actual[unit, fold, lead],
+        forecast[unit, fold, lead],
+        np.nan_to_num(scale[unit, fold]),
+        edges_of(one.plan.horizon),
     )
 
 
-def unit_errors(cases: Sequence[Case]) -> dict[int, dict[str, float]]:
-    """Unit → candidate → mean MASE over folds, rounded for a reader; units without a scale are left out."""
-    found: dict[int, dict[str, float]] = {}
-    for name in dict.fromkeys(case.candidate for case in cases):
-        for unit, errors in _by_unit_and_fold(cases, name).items():
-            mean = evaluation.mean_known(list(errors.values()))
-            if np.isfinite(mean):
-                found.setdefault(unit, {})[name] = round(mean, 3)
-    return found
+def spreads(one: Fitted, name: str) -> Floats:
+    """Each unit's error relative to the grid's, as known before each judged fold and at the end: units x (folds + 1).
+
+    Shrunk to 1, so that margins are wider for series that are harder to foretell.
+    """
+    errors = _scaled(one, name)
+    known = np.isfinite(errors)
+    total, count = np.where(known, errors, 0.0).sum(axis=2), known.sum(axis=2)
+    total, count = (
+        np.concatenate([np.zeros((len(part), 1)), np.cumsum(part, axis=1)], axis=1) for part in (total, count)
+    )
+    every = total.sum(axis=0) / np.maximum(count.sum(axis=0), 1)
+    folds = count / one.plan.horizon
+    own = total / np.maximum(count, 1) / np.where(every > 0, every, 1.0)
+    return np.asarray((folds * own + PRIOR_CELLS) / (folds + PRIOR_CELLS))
 
 
-def _score(name: str, cases: Sequence[Case]) -> Score:
-    residuals = Case.residuals(cases)
-    margins = fit_margins(residuals)
-    low, _, high = bounds(margins, residuals.lead, residuals.forecast, residuals.scale)
+def forecast_of(one: Fitted, name: str) -> Floats:
+    """A candidate's forecasts on the judged folds; the rule's where this grid has not tried it."""
+    return one.forecasts.get(name, one.forecasts[RULE])
+
+
+def _actual(one: Fitted) -> Floats:
+    return one.folds.actual[:, list(one.judged)]
+
+
+def _scaled(one: Fitted, name: str) -> Floats:
+    """Absolute errors in units of the naive scale; units x folds x steps, NaN where unknown."""
+    scale = one.folds.scale[:, list(one.judged)]
+    return np.asarray(np.abs(_actual(one) - forecast_of(one, name)) / scale[..., None])
+
+
+def score(name: str, fitted: Sequence[Fitted]) -> Score:
+    """A candidate's figures over all grids, with the coverage of intervals learned on earlier folds alone."""
+    parts = [residuals(one, name) for one in fitted]
+    margins = [fit_margins(part) for part in parts]
+    ends = [bounds(m, part.lead, part.forecast, part.scale) for m, part in zip(margins, parts, strict=True)]
+    actual, forecast = (np.concatenate([getattr(part, of) for part in parts]) for of in ("actual", "forecast"))
+    low, high = (np.concatenate([end[side] for end in ends]) for side in (0, 2))
+    inside = np.concatenate([covered(part) for part in parts])
     tail = (1 - LEVEL) / 2
     return Score(
         candidate=name,
         is_rule=name == RULE,
         metrics={
-            GATE_METRIC: _mase(cases),
-            "smape": evaluation.smape(residuals.actual, residuals.forecast),
-            "mae": evaluation.mae(residuals.actual, residuals.forecast),
-            "pinball_p10": evaluation.pinball(residuals.actual, low, tail),
-            "pinball_p90": evaluation.pinball(residuals.actual, high, 1 - tail),
+            GATE_METRIC: _mase([_scaled(one, name) for one in fitted]),
+            "smape": evaluation.smape(actual, forecast),
+            "mae": evaluation.mae(actual, forecast),
+            "pinball_p10": evaluation.pinball(actual, low, tail),
+            "pinball_p90": evaluation.pinball(actual, high, 1 - tail),
         },
-        coverage=realized_coverage(residuals),
-        segments=_segments(cases),
+        coverage=float(inside.mean()) if len(inside) else None,
+        coverage_cases=len(inside) or None,
+        segments=_segments(name, fitted),
     )
 
 
-def _segments(cases: Sequence[Case]) -> Mapping[str, float]:
-    """MASE by part of the week and by horizon bucket."""
-    picks = {
-        "weekdays": lambda case: ~case.weekend,
-        "weekends": lambda case: case.weekend,
-        **{f"days to {end}": (lambda case, n=n: bucket(case.lead) == n) for n, end in enumerate(BUCKETS)},
-    }
-    found = {name: _mase(cases, pick) for name, pick in picks.items()}
-    return {name: value for name, value in found.items() if np.isfinite(value)}
+def _segments(name: str, fitted: Sequence[Fitted]) -> Mapping[str, float]:
+    """MASE by part of the week, by half of the horizon, and by cadence where there are several."""
+    found: dict[str, float] = {}
+    scaled = [_scaled(one, name) for one in fitted]
+    for label, wanted in (("weekdays", False), ("weekends", True)):
+        picked = [
+            np.where(_weekend(one) == wanted, errors, np.nan)
+            for one, errors in zip(fitted, scaled, strict=True)
+            if one.grid.cadence.minutes <= DAY or not one.grid.is_regular
+        ]
+        found[label] = _mase(picked)
+    halves = [-(-one.plan.horizon // 2) for one in fitted]
+    found["near horizon"] = _mase([errors[:, :, :half] for errors, half in zip(scaled, halves, strict=True)])
+    found["far horizon"] = _mase([errors[:, :, half:] for errors, half in zip(scaled, halves, strict=True)])
+    if len(fitted) > 1:
+        found |= {one.grid.cadence.name: _mase([errors]) for one, errors in zip(fitted, scaled, strict=True)}
+    return {label: value for label, value in found.items() if np.isfinite(value)}
 
 
-def _mase(cases: Sequence[Case], pick: object = None) -> float:
-    """Mean over folds of the mean over units of mean |error| / scale."""
-    folds = []
-    for case in cases:
-        keep = np.isfinite(case.scale) & (pick(case) if callable(pick) else True)
-        scaled = np.abs(case.actual - case.forecast)[keep] / case.scale[keep]
-        units = case.unit[keep]
-        if len(units):
-            folds.append(float(np.mean([scaled[units == unit].mean() for unit in np.unique(units)])))
-    return evaluation.mean_known(folds)
+def _weekend(one: Fitted) -> NDArray[np.bool_]:
+    target = one.folds.target[list(one.judged)]
+    return np.asarray(weekday(one.grid.calendar.when[:, target]) >= 6)
 
 
-def _by_unit_and_fold(cases: Sequence[Case], name: str) -> dict[int, dict[int, float]]:
-    found: dict[int, dict[int, float]] = {}
-    for case in (case for case in cases if case.candidate == name):
-        error = np.abs(case.actual - case.forecast) / np.where(np.isfinite(case.scale), case.scale, np.nan)
-        for unit in np.unique(case.unit):
-            found.setdefault(int(unit), {})[case.fold] = float(error[case.unit == unit].mean())
-    return found
+def _mase(several: Sequence[Floats]) -> float:
+    """Mean over units of each one's mean scaled error; NaN where no unit has one."""
+    means = []
+    for errors in several:
+        known = np.isfinite(errors)
+        count = known.sum(axis=(1, 2))
+        means.append((np.where(known, errors, 0.0).sum(axis=(1, 2))[count > 0]) / count[count > 0])
+    every = np.concatenate(means) if means else np.empty(0)
+    return float(every.mean()) if len(every) else float("nan")
 
 
-def _daily(cases: Sequence[Case]) -> tuple[Floats, Floats]:
-    """Mean actual and forecast by lead day, for the plot."""
-    lead = np.concatenate([case.lead for case in cases])
-    actual = np.concatenate([case.actual for case in cases])
-    forecast = np.concatenate([case.forecast for case in cases])
-    days = np.unique(lead)
-    return (
-        np.array([actual[lead == day].mean() for day in days]),
-        np.array([forecast[lead == day].mean() for day in days]),
-    )
-
-
-def _finite(value: float) -> float:
-    return value if np.isfinite(value) else float("inf")
+def _by_lead(one: Fitted, name: str) -> tuple[Floats, Floats]:
+    """Mean actual and forecast by steps ahead, for the plot."""
+    known = np.isfinite(_actual(one)) & np.isfinite(forecast_of(one, name))
+    count = np.maximum(known.sum(axis=(0, 1)), 1)
+    pair = (np.where(known, values, 0.0).sum(axis=(0, 1)) / count for values in (_actual(one), forecast_of(one, name)))
+    actual, forecast = pair
+    return actual, forecast

@@ -1,47 +1,55 @@
-"""The point models that work on a feature matrix: seasonal naive, weekday profile, gradient boosting and their mean.
+"""The point models that work on a feature matrix: seasonal naive and mean, exponential smoothing, gradient boosting.
 
 Every one maps rows of `FEATURES` (people) and encoded attributes to people, so that one explanation fits all.
-Prophet, which sees whole series instead, is in prophet_family.py.
+Prophet, which sees whole series instead, is in prophet_family.py; which family serves which series, in selection.py.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from models.attendance.features import COLUMN, FEATURES
+from models.attendance.features import COLUMN
 
 Floats = NDArray[np.float64]
 
 RULE = "seasonal_naive"
-PROFILE = "weekday_profile"
-BOOSTING = "gradient_boosting"
+AVERAGE = "seasonal_mean"
+SMOOTHING = "exponential_smoothing"
 PROPHET = "prophet"
-MEAN = "mean"
-CANDIDATES = (RULE, PROFILE, PROPHET, BOOSTING, MEAN)
-MEAN_OF = (RULE, PROFILE, BOOSTING)
-_LEVELS = ("same_1", "same_2_mean", "same_4_mean", "same_6_median", "level_7", "level_14", "spread_28", "last_year")
-_PLAIN = ("lead_days", "weekday", "month", "is_holiday")
-MAX_ATTRIBUTES = 20
-MAX_CATEGORIES = 20
+BOOSTING = "gradient_boosting"
+COMBINATION = "combination"
+PER_SERIES = "per_series"
+FAMILIES = (RULE, AVERAGE, SMOOTHING, PROPHET, BOOSTING)
+"""What a series' forecast is made of; `combination` weighs several of them, `per_series` picks for each series."""
+_LEVELS = (
+    "same_1", "same_2_mean", "same_4_mean", "same_6_median", "short_1", "short_3_mean", "weekday_mean", "last_1",
+    "level_short", "level_middle", "smoothed", "spread", "last_year", "last_year_level",
+)  # fmt: skip
+_PLAIN = (
+    "lead", "weekday", "hour", "month", "day_of_year", "is_holiday", "holiday_ratio", "before_holiday", "after_holiday",
+)  # fmt: skip
 
 
 def seasonal_naive(rows: Floats) -> Floats:
-    """As many people as on the last known same weekday."""
+    """As many people as at the last known same step: the same weekday, hour or month."""
     return rows[:, COLUMN["same_1"]]
 
 
-def weekday_profile(rows: Floats) -> Floats:
-    """The smoothed level times the weekday's index."""
-    return np.asarray(rows[:, COLUMN["smoothed_level"]] * rows[:, COLUMN["weekday_index"]])
+def seasonal_mean(rows: Floats) -> Floats:
+    """The mean of the last four same steps, times what a holiday of that name usually does."""
+    return np.asarray(rows[:, COLUMN["same_4_mean"]] * rows[:, COLUMN["holiday_ratio"]])
+
+
+def smoothed(rows: Floats) -> Floats:
+    """Exponential smoothing times what a holiday of that name usually does."""
+    return np.asarray(rows[:, COLUMN["smoothed"]] * rows[:, COLUMN["holiday_ratio"]])
 
 
 def boosted(model: Any, rows: Floats, encoded: Floats) -> Floats:
-    """Seasonal naive plus what the trees expect on top, as a share of the unit's 28-day level."""
-    scale = _scale(rows)
-    return np.asarray(seasonal_naive(rows) + scale * model.predict(design(rows, encoded)))
+    """Its base plus what the trees expect on top, as a share of the unit's level."""
+    return np.asarray(_base(rows) + level(rows) * model.predict(design(rows, encoded)))
 
 
 def fit_boosting(rows: Floats, encoded: Floats, people: Floats, seed: int) -> Any:
@@ -51,16 +59,16 @@ def fit_boosting(rows: Floats, encoded: Floats, people: Floats, seed: int) -> An
 
     model = HistGradientBoostingRegressor(
         loss="absolute_error",
-        max_iter=80,
-        learning_rate=0.05,
-        max_leaf_nodes=8,
-        min_samples_leaf=max(20, min(200, len(rows) // 40)),
+        max_iter=120,
+        learning_rate=0.06,
+        max_leaf_nodes=12,
+        min_samples_leaf=max(20, min(100, len(rows) // 60)),
         l2_regularization=5.0,
-        max_bins=63,  # a few thousand rows: finer bins cost time and change nothing
+        max_bins=63,  # finer bins cost time and change nothing
         early_stopping=False,
         random_state=seed,
     )
-    target = (people - seasonal_naive(rows)) / _scale(rows)
+    target = (people - _base(rows)) / level(rows)
     matrix = design(rows, encoded)
     # The binning of scikit-learn 1.9 fails on a column without any value; a constant one is never split on either.
     matrix[:, ~np.isfinite(matrix).any(axis=0)] = 0.0
@@ -70,24 +78,45 @@ def fit_boosting(rows: Floats, encoded: Floats, people: Floats, seed: int) -> An
 
 
 def design(rows: Floats, encoded: Floats) -> Floats:
-    """The scale-free matrix the trees see: levels as a share of the 28-day level, steps between them, calendar."""
-    scale = _scale(rows)[:, None]
+    """The scale-free matrix the trees see: levels as a share of the unit's level, steps between them, calendar."""
+    scale = level(rows)[:, None]
     levels = rows[:, [COLUMN[name] for name in _LEVELS]] / scale
     steps = levels[:, 1:4] - levels[:, :1]
+    growth = rows[:, [COLUMN["last_year"]]] / _positive(rows[:, [COLUMN["last_year_level"]]])
     filling = scale / rows[:, [COLUMN["capacity"]]]
-    return np.hstack([levels, steps, filling, rows[:, [COLUMN[name] for name in _PLAIN]], encoded])
+    return np.hstack([levels, steps, growth, filling, rows[:, [COLUMN[name] for name in _PLAIN]], encoded])
 
 
-def combined(candidate: str, rows: Floats, encoded: Floats, boosting: Any) -> Floats:
-    """The point forecast of any candidate but prophet, not yet capped."""
-    if candidate == RULE:
-        return seasonal_naive(rows)
-    if candidate == PROFILE:
-        return weekday_profile(rows)
-    if candidate == BOOSTING:
-        return boosted(boosting, rows, encoded)
-    parts = [combined(name, rows, encoded, boosting) for name in MEAN_OF]
-    return np.asarray(np.mean(parts, axis=0))
+def forecasts(
+    families: Sequence[str], rows: Floats, encoded: Floats, boosting: Any | None, prophet: Floats
+) -> dict[str, Floats]:
+    """Each family's people for every row, not yet capped; `prophet` is its forecast, NaN where it has none."""
+    found: dict[str, Floats] = {}
+    for family in families:
+        if family == RULE:
+            found[family] = seasonal_naive(rows)
+        elif family == AVERAGE:
+            found[family] = seasonal_mean(rows)
+        elif family == SMOOTHING:
+            found[family] = smoothed(rows)
+        elif family == PROPHET:
+            found[family] = prophet
+        elif boosting is not None and len(rows):
+            found[family] = boosted(boosting, rows, encoded)
+        else:
+            found[family] = np.full(len(rows), np.nan)
+    return found
+
+
+def weighted(parts: Sequence[Floats], weights: Floats) -> Floats:
+    """The weighted sum of forecasts, `weights` being families x rows; one whose weight is zero may be unknown.
+
+    Added family by family, in order: a row's sum must not depend on the rows beside it, as a matrix product's may.
+    """
+    total = np.zeros(weights.shape[1])
+    for part, weight in zip(parts, weights, strict=True):
+        total = total + np.where(weight > 0, weight * part, 0.0)
+    return total
 
 
 def capped(people: Floats, capacity: Floats) -> Floats:
@@ -95,63 +124,16 @@ def capped(people: Floats, capacity: Floats) -> Floats:
     return np.asarray(np.clip(people, 0.0, np.where(np.isfinite(capacity), capacity, np.inf)))
 
 
-@dataclass(frozen=True)
-class Encoder:
-    """How attributes become numbers: kept names with their categories (None for numbers), and why others were left."""
-
-    kept: Mapping[str, list[str] | None]
-    dropped: Mapping[str, str]
-
-    def encode(self, rows: Sequence[Mapping[str, Any]]) -> Floats:
-        """rows x kept; NaN where missing, of another type, or a category never seen."""
-        out = np.full((len(rows), len(self.kept)), np.nan)
-        for column, (name, categories) in enumerate(self.kept.items()):
-            for number, row in enumerate(rows):
-                out[number, column] = _encoded(row.get(name), categories)
-        return out
+def level(rows: Floats) -> Floats:
+    """The unit's level over the long window, 1 where it has none: what makes rows of all units alike."""
+    found = rows[:, COLUMN["level_long"]]
+    return np.where(np.isfinite(found) & (found > 0), found, 1.0)
 
 
-def fit_encoder(rows: Sequence[Mapping[str, Any]], excluded: Sequence[str]) -> Encoder:
-    """Keep attributes that are known in at least a tenth of the rows and vary; each one left out has its reason."""
-    kept: dict[str, list[str] | None] = {}
-    dropped: dict[str, str] = {}
-    for name in sorted({name for row in rows for name in row}):
-        values = [row[name] for row in rows if name in row]
-        reason = _reason(name, values, len(rows), excluded)
-        if reason is None and len(kept) >= MAX_ATTRIBUTES:
-            reason = f"more than {MAX_ATTRIBUTES} attributes"
-        if reason is not None:
-            dropped[name] = reason
-        else:
-            texts = sorted({value for value in values if isinstance(value, str)})
-            kept[name] = texts or None
-    return Encoder(kept, dropped)
+def _base(rows: Floats) -> Floats:
+    """Halfway between the last same step and the smoothed forecast."""
+    return np.asarray((seasonal_naive(rows) + smoothed(rows)) / 2)
 
 
-def _reason(name: str, values: Sequence[Any], total: int, excluded: Sequence[str]) -> str | None:
-    if name in excluded:
-        return "excluded by configuration"
-    if len(values) * 10 < total:
-        return f"known for {len(values)} of {total} days only"
-    distinct = len(set(values))
-    if distinct < 2:
-        return "always the same"
-    if any(isinstance(value, str) for value in values) and distinct > MAX_CATEGORIES:
-        return f"{distinct} different texts, more than {MAX_CATEGORIES}"
-    return None
-
-
-def _encoded(value: Any, categories: list[str] | None) -> float:
-    if categories is not None:
-        return float(categories.index(value)) if value in categories else float("nan")
-    if isinstance(value, bool | int | float) and np.isfinite(value):
-        return float(value)
-    return float("nan")
-
-
-def _scale(rows: Floats) -> Floats:
-    level = rows[:, COLUMN["level_28"]]
-    return np.where(np.isfinite(level) & (level > 0), level, 1.0)
-
-
-assert len(COLUMN) == len(FEATURES)
+def _positive(values: Floats) -> Floats:
+    return np.where(values > 0, values, np.nan)

@@ -1,166 +1,288 @@
-"""What a forecast may look at: features of a unit's day as known at an origin, in people. Arrays only.
+"""What a forecast may look at: features of a unit's step as known at an origin, in people. Arrays only.
 
-`origin` is the first day whose attendance is not known yet; a target day lies `lead_days` = 1, 2, … from it.
+`origin` is the first step whose attendance is not known yet; a target lies `lead` = 1, 2, … steps from it.
 Nothing at or after the origin is ever read, whichever the target.
 """
 
-import warnings
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-from models.attendance.history import History, trusted_capacity
-
-Floats = NDArray[np.float64]
+from models.attendance.cadence import Ints, Moments
+from models.attendance.grid import NO_HOLIDAY, Calendar, Floats, Grid, trusted_capacity
+from models.attendance.smoothing import States, smooth
 
 FEATURES = (
     "same_1",
     "same_2_mean",
     "same_4_mean",
     "same_6_median",
-    "level_7",
-    "level_14",
-    "level_28",
-    "spread_28",
-    "smoothed_level",
-    "weekday_index",
+    "short_1",
+    "short_3_mean",
+    "weekday_mean",
+    "last_1",
+    "level_short",
+    "level_middle",
+    "level_long",
+    "spread",
+    "smoothed",
     "last_year",
-    "lead_days",
+    "last_year_level",
+    "lead",
     "weekday",
+    "hour",
     "month",
+    "day_of_year",
     "is_holiday",
+    "holiday_ratio",
+    "before_holiday",
+    "after_holiday",
     "capacity",
 )
 COLUMN = {name: number for number, name in enumerate(FEATURES)}
-SEASON = 7
-SMOOTHING = 0.3
-"""Weight of the newest day in the smoothed level: about the last week counts."""
+SAME = 6
+"""Same steps of earlier seasons that are looked at; `LOOK_BACK` seasons back are searched for them."""
+LOOK_BACK = 16
+RARE_HOLIDAYS = 0.2
+"""Share of a unit's steps; where more are marked, a holiday is nothing special and stays in the smoothing."""
+PRIOR_HOLIDAYS = 1.0
+"""Ordinary days that a holiday's ratio is shrunk by."""
 
 
 @dataclass(frozen=True)
-class Profile:
-    """Per unit: the smoothed level without its weekday pattern, and the pattern (column 0 Monday … 6 Sunday)."""
+class Seen:
+    """A grid with the running sums its features are read from; built once, read at any origin."""
 
-    level: Floats
-    index: Floats
+    grid: Grid
+    lead: int
+    """Steps ahead at which smoothing parameters are judged."""
+
+    @cached_property
+    def sums(self) -> tuple[Floats, Floats, Floats]:
+        """Running sums of people, of their squares, and counts, each units x (steps + 1)."""
+        people = self.grid.people
+        known = np.isfinite(people)
+        value = np.where(known, people, 0.0)
+        return tuple(_running(part) for part in (value, value**2, known.astype(float)))  # type: ignore[return-value]
+
+    @cached_property
+    def last(self) -> Ints:
+        """Units x (steps + 1): column of the last known step before each, -1 where there is none."""
+        known = np.isfinite(self.grid.people)
+        index = np.where(known, np.arange(known.shape[1]), -1)
+        return np.concatenate([np.full((len(known), 1), -1), np.maximum.accumulate(index, axis=1)], axis=1)
+
+    @cached_property
+    def weekdays(self) -> tuple[Floats, Floats]:
+        """Running sums and counts of people by weekday: 7 x units x (steps + 1)."""
+        days = weekday(self.grid.calendar.when)
+        known = np.isfinite(self.grid.people)
+        value = np.where(known, self.grid.people, 0.0)
+        sums = np.stack([_running(np.where(days == day, value, 0.0)) for day in range(1, 8)])
+        counts = np.stack([_running((days == day) & known) for day in range(1, 8)])
+        return sums, counts
+
+    @cached_property
+    def holiday_ratios(self) -> tuple[Ints, Floats, Floats]:
+        """(columns with a holiday, running sums, counts) of people over the ordinary same steps before.
+
+        The sums are holidays x units x (columns + 1), over those columns alone.
+        """
+        grid = self.grid
+        columns = np.flatnonzero((grid.calendar.holiday != NO_HOLIDAY).any(axis=0))
+        usual = _mean(same_steps(grid, columns, columns, ordinary=True)[:, :, :4])
+        with np.errstate(invalid="ignore", divide="ignore"):
+            ratio = np.where(usual > 0, grid.people[:, columns] / usual, np.nan)
+        sums, counts = [], []
+        for number in range(len(grid.holidays)):
+            own = (grid.calendar.holiday[:, columns] == number) & np.isfinite(ratio) & (number != NO_HOLIDAY)
+            sums.append(_running(np.where(own, np.minimum(ratio, 10.0), 0.0)))
+            counts.append(_running(own))
+        return columns, np.stack(sums), np.stack(counts)
+
+    def states(self, origins: Ints) -> States:
+        """The smoothing's states at the origins; holidays are left out where they are rare."""
+        grid = self.grid
+        phase, phases = phases_of(grid, np.arange(grid.length), grid.calendar.when)
+        marked = (grid.calendar.holiday != NO_HOLIDAY) & np.isfinite(grid.people)
+        rare = marked.sum(axis=1) <= RARE_HOLIDAYS * np.maximum(grid.known, 1)
+        people = np.where(marked & rare[:, None], np.nan, grid.people)
+        return smooth(people, phase, phases, origins, self.lead)
 
 
-def profile(people: Floats, weekdays: NDArray[np.intp]) -> Profile:
-    """Classical decomposition: weekday index = median of the last 5 ratios to the centred 7-day mean.
+def features(seen: Seen, origin: Ints, target: Ints, coming: Calendar) -> Floats:
+    """Features of all units at pairs (origin, target ≥ origin): units x pairs x len(FEATURES).
 
-    The level is simple exponential smoothing of the de-seasonalized days (Brown 1956).
+    `coming` is the calendar of the targets, units x pairs. Units without any known step get NaN.
     """
-    units, days = people.shape
-    ratio = people / _positive(_centred_mean(people))
-    index = np.ones((units, SEASON))
-    for weekday in range(1, SEASON + 1):
-        index[:, weekday - 1] = np.nan_to_num(
-            _nan(np.nanmedian, _last_known(ratio[:, weekdays == weekday], 5)), nan=1.0
-        )
-    index = np.where(index > 0.05, index, 0.05)
-    flat = people / index[:, weekdays - 1]
-    level = _nan(np.nanmean, flat[:, : 2 * SEASON])
-    for day in range(days):
-        value = flat[:, day]
-        known = np.isfinite(value)
-        level = np.where(known, np.where(np.isfinite(level), level + SMOOTHING * (value - level), value), level)
-    return Profile(level, index)
-
-
-def features(history: History, origin: int, targets: list[int], holidays: Floats) -> Floats:
-    """Features of all units at `targets` (column indices ≥ origin): units x targets x len(FEATURES).
-
-    `holidays` is units x targets, 1 where the target is a holiday. Units without any known day get NaN.
-    """
-    offset = max(0, origin - 3 * 366)
-    silent = max(0, origin - history.days)
-    seen = np.pad(history.people, ((0, 0), (0, silent)), constant_values=np.nan)[:, offset:origin]
-    weekdays = (np.arange(offset, origin) + history.start.isoweekday() - 1) % SEASON + 1
-    parts = profile(seen, weekdays)
-    levels = {days: _level(seen, days) for days in (7, 14, 28)}
-    spread = _nan(np.nanstd, seen[:, -28:])
-    capacity = trusted_capacity(seen, history.capacity)
-    out = np.full((len(history.units), len(targets), len(FEATURES)), np.nan)
-    for number, target in enumerate(targets):
-        day = history.day(target)
-        weekday = day.isoweekday()
-        same = _same_weekday(seen, weekdays, weekday, levels[28])
-        out[:, number] = np.column_stack(
-            [
-                same[:, 0],
-                _nan(np.nanmean, same[:, :2]),
-                _nan(np.nanmean, same[:, :4]),
-                _nan(np.nanmedian, same),
-                levels[7],
-                levels[14],
-                levels[28],
-                spread,
-                parts.level,
-                parts.index[:, weekday - 1],
-                _last_year(seen, target - offset),
-                np.full(len(seen), float(target - origin + 1)),
-                np.full(len(seen), float(weekday)),
-                np.full(len(seen), float(day.month)),
-                holidays[:, number],
-                capacity,
-            ]
-        )
+    grid = seen.grid
+    lead = target - origin + 1
+    known = np.minimum(origin, grid.length)
+    windows = grid.cadence.windows
+    levels = [_level(seen, origin, known, width) for width in windows]
+    same = same_steps(grid, known, target, lead=lead)
+    empty = ~np.isfinite(same[:, :, 0])
+    same[empty, 0] = levels[2][empty]
+    day = weekday(coming.when)
+    out = np.full((len(grid.units), len(target), len(FEATURES)), np.nan)
+    named: dict[str, Floats] = {
+        "same_1": same[:, :, 0],
+        "same_2_mean": _mean(same[:, :, :2]),
+        "same_4_mean": _mean(same[:, :, :4]),
+        "same_6_median": _median(same),
+        "last_1": _at(grid.people, seen.last[:, known]),
+        "level_short": levels[0],
+        "level_middle": levels[1],
+        "level_long": levels[2],
+        "spread": _spread(seen, origin, known, windows[2]),
+        "smoothed": _smoothed(seen, origin, target, coming),
+        "lead": np.broadcast_to(lead.astype(float), same.shape[:2]),
+        "weekday": day.astype(float),
+        "hour": (coming.when.astype("datetime64[h]").astype(np.int64) % 24).astype(np.float64),
+        "month": (coming.when.astype("datetime64[M]").astype(np.int64) % 12 + 1).astype(np.float64),
+        "day_of_year": _day_of_year(coming.when),
+        "is_holiday": (coming.holiday != NO_HOLIDAY).astype(float),
+        "holiday_ratio": _holiday_ratio(seen, known, coming.holiday),
+        "before_holiday": coming.before.astype(float),
+        "after_holiday": coming.after.astype(float),
+        "capacity": np.broadcast_to(trusted_capacity(grid.people, grid.capacity)[:, None], same.shape[:2]),
+        **_short(grid, known, target, lead),
+        **_yearly(seen, known, origin, target),
+    }
+    if not grid.is_regular:
+        sums, counts = seen.weekdays
+        each = np.arange(len(grid.units))[:, None]
+        named["weekday_mean"] = _share(sums[day - 1, each, known[None, :]], counts[day - 1, each, known[None, :]])
+    for name, values in named.items():
+        out[:, :, COLUMN[name]] = values
     return out
 
 
-def _same_weekday(seen: Floats, weekdays: NDArray[np.intp], weekday: int, fallback: Floats) -> Floats:
-    """The last 6 known values of that weekday, newest first; the unit's recent level where there is none at all."""
-    same = _last_known(seen[:, weekdays == weekday], 6)
-    empty = ~np.isfinite(same[:, 0])
-    same[empty, 0] = fallback[empty]
-    return same
+def weekday(when: Moments) -> Ints:
+    """ISO weekday, 1 Monday to 7 Sunday."""
+    return np.asarray((when.astype("datetime64[D]").astype(np.int64) + 3) % 7 + 1, dtype=np.intp)
 
 
-def _last_known(values: Floats, count: int) -> Floats:
-    """The last `count` known values of each row, newest first, NaN behind them."""
-    out = np.full((len(values), count), np.nan)
-    filled = np.zeros(len(values), dtype=np.intp)
-    for column in range(values.shape[1] - 1, -1, -1):
-        take = np.isfinite(values[:, column]) & (filled < count)
-        rows = np.flatnonzero(take)
-        out[rows, filled[rows]] = values[rows, column]
-        filled[rows] += 1
-        if (filled == count).all():
-            break
+def phases_of(grid: Grid, columns: Ints, when: Moments) -> tuple[Ints, int]:
+    """(each step's place in its unit's season, units x steps; how many there are). Of irregular events the weekday."""
+    if not grid.is_regular:
+        return weekday(when) - 1, 7
+    phase = (np.asarray(columns)[None, :] + grid.first) % grid.season[:, None]
+    return phase, int(grid.season.max(initial=1))
+
+
+def same_steps(grid: Grid, known: Ints, target: Ints, *, lead: Ints | None = None, ordinary: bool = False) -> Floats:
+    """The last `SAME` known values at whole seasons before each target: units x pairs x SAME, newest first."""
+    season = grid.season[:, None, None]
+    ahead = np.ones(len(target), dtype=np.intp) if lead is None else lead
+    first = -(-ahead[None, :, None] // season)
+    columns = target[None, :, None] - season * (first + np.arange(LOOK_BACK)[None, None, :])
+    people = grid.people
+    if ordinary:
+        people = np.where(grid.calendar.holiday != NO_HOLIDAY, np.nan, people)
+    if not people.shape[1]:
+        return np.full((*columns.shape[:2], SAME), np.nan)
+    each = np.arange(len(people))[:, None, None]
+    values = people[each, np.clip(columns, 0, people.shape[1] - 1)]
+    values = np.where((columns >= 0) & (columns < known[None, :, None]), values, np.nan)
+    order = np.argsort(~np.isfinite(values), axis=2, kind="stable")[:, :, :SAME]
+    return np.asarray(np.take_along_axis(values, order, axis=2))
+
+
+def _level(seen: Seen, origin: Ints, known: Ints, width: int) -> Floats:
+    """Mean of the last `width` steps that have values; where none has, of all up to four times as far, then of all."""
+    value, _, count = seen.sums
+    out = np.full((len(value), len(origin)), np.nan)
+    for reach in (width, 4 * width, seen.grid.length + int(np.max(origin, initial=0))):
+        begin = np.clip(origin - reach, 0, seen.grid.length)
+        found = _share(value[:, known] - value[:, begin], count[:, known] - count[:, begin])
+        out = np.where(np.isfinite(out), out, found)
     return out
 
 
-def _level(seen: Floats, days: int) -> Floats:
-    """Mean of the last `days` days that have values; where none has, of the last 28 known ones."""
-    recent = _nan(np.nanmean, seen[:, -days:])
-    missing = ~np.isfinite(recent)
-    if missing.any():
-        recent[missing] = _nan(np.nanmean, _last_known(seen[missing], 28))
-    return recent
+def _spread(seen: Seen, origin: Ints, known: Ints, width: int) -> Floats:
+    """Standard deviation of the last `width` steps' known values."""
+    value, square, count = seen.sums
+    begin = np.clip(origin - width, 0, seen.grid.length)
+    number = count[:, known] - count[:, begin]
+    mean = _share(value[:, known] - value[:, begin], number)
+    squares = _share(square[:, known] - square[:, begin], number)
+    return np.sqrt(np.maximum(squares - mean**2, 0.0))
 
 
-def _last_year(seen: Floats, target: int) -> Floats:
-    """Mean around the same weekday a year before (364 days, a week to either side), NaN when not that old."""
-    columns = [c for c in (target - 371, target - 364, target - 357) if 0 <= c < seen.shape[1]]
-    return _nan(np.nanmean, seen[:, columns]) if columns else np.full(len(seen), np.nan)
+def _smoothed(seen: Seen, origin: Ints, target: Ints, coming: Calendar) -> Floats:
+    origins = np.unique(origin)
+    phase, _ = phases_of(seen.grid, target, coming.when)
+    return seen.states(origins).forecast(origin, target - origin + 1, phase)
 
 
-def _centred_mean(people: Floats) -> Floats:
-    """Mean of the known values within three days to either side."""
-    padded = np.pad(people, ((0, 0), (3, 3)), constant_values=np.nan)
-    windows = np.lib.stride_tricks.sliding_window_view(padded, SEASON, axis=1)
-    return _nan(np.nanmean, windows, axis=2)
+def _short(grid: Grid, known: Ints, target: Ints, lead: Ints) -> dict[str, Floats]:
+    """The same step of the last shorter seasons: yesterday's hour."""
+    if grid.cadence.short is None:
+        return {}
+    inner = Grid(**{**grid.__dict__, "season": np.full(len(grid.units), grid.cadence.short)})
+    same = same_steps(inner, known, target, lead=lead)
+    return {"short_1": same[:, :, 0], "short_3_mean": _mean(same[:, :, :3])}
 
 
-def _positive(values: Floats) -> Floats:
-    return np.where(values > 0, values, np.nan)
+def _yearly(seen: Seen, known: Ints, origin: Ints, target: Ints) -> dict[str, Floats]:
+    """The mean around the same time a year before, one season to either side, and the level that was seen from then."""
+    grid, year = seen.grid, seen.grid.cadence.year
+    if year is None or not (target - year >= 0).any():
+        return {}
+    season = grid.cadence.season
+    columns = target[:, None] - year + np.array([-season, 0, season])[None, :]
+    inside = (columns >= 0) & (columns < known[:, None])
+    values = np.where(inside[None], grid.people[:, np.clip(columns, 0, grid.length - 1)], np.nan)
+    then = origin - year
+    level = _level(seen, np.maximum(then, 0), np.clip(then, 0, grid.length), grid.cadence.windows[2])
+    return {"last_year": _mean(values), "last_year_level": np.where(then[None, :] > 0, level, np.nan)}
 
 
-def _nan(function: object, values: Floats, axis: int = 1) -> Floats:
-    """A NaN-aware reduction in which an empty slice is NaN without a warning."""
-    if values.shape[axis] == 0:
-        return np.full([n for a, n in enumerate(values.shape) if a != axis], np.nan)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)
-        return np.asarray(function(values, axis=axis), dtype=np.float64)  # type: ignore[operator]
+def _holiday_ratio(seen: Seen, known: Ints, holiday: Ints) -> Floats:
+    """How a named holiday compared with ordinary same steps: the unit's own, shrunk to all units', 1 where unknown."""
+    if len(seen.grid.holidays) == 1:
+        return np.ones(holiday.shape)
+    columns, sums, counts = seen.holiday_ratios
+    before = np.searchsorted(columns, known)
+    each = np.arange(holiday.shape[0])[:, None]
+    own_sum, own = sums[holiday, each, before[None, :]], counts[holiday, each, before[None, :]]
+    pair = np.arange(holiday.shape[1])[None, :]
+    all_sum = sums.sum(axis=1)[:, before][holiday, pair] + PRIOR_HOLIDAYS
+    every = counts.sum(axis=1)[:, before][holiday, pair] + PRIOR_HOLIDAYS
+    ratio = (own_sum + all_sum / every) / (own + 1.0)
+    return np.where(holiday == NO_HOLIDAY, 1.0, ratio)
+
+
+def _day_of_year(when: Moments) -> Floats:
+    days = when.astype("datetime64[D]")
+    return np.asarray((days - days.astype("datetime64[Y]").astype("datetime64[D]")).astype(np.int64) + 1.0)
+
+
+def _running(values: Floats | NDArray[np.bool_]) -> Floats:
+    return np.concatenate([np.zeros((len(values), 1)), np.cumsum(values, axis=1, dtype=np.float64)], axis=1)
+
+
+def _at(people: Floats, columns: Ints) -> Floats:
+    each = np.arange(len(people))[:, None]
+    return np.where(columns >= 0, people[each, np.maximum(columns, 0)], np.nan)
+
+
+def _share(total: Floats, count: Floats) -> Floats:
+    return np.where(count > 0, total / np.maximum(count, 1.0), np.nan)
+
+
+def _mean(values: Floats) -> Floats:
+    known = np.isfinite(values)
+    return _share(np.where(known, values, 0.0).sum(axis=2), known.sum(axis=2).astype(float))
+
+
+def _median(values: Floats) -> Floats:
+    """Median of the known values along the last axis; known ones stand first."""
+    known = np.isfinite(values).sum(axis=2)
+    ordered = np.sort(values, axis=2)
+    low, high = np.maximum(known - 1, 0) // 2, np.maximum(known, 1) // 2
+    pick = [np.take_along_axis(ordered, at[:, :, None], axis=2)[:, :, 0] for at in (low, high)]
+    return np.asarray((pick[0] + pick[1]) / 2)

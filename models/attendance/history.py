@@ -1,138 +1,238 @@
-"""From the dbt frame to a history: one matrix of people per unit and day. Frames in, arrays out; no model, no forecast.
+"""From the dbt frame to histories: one grid for each cadence among a partner's units. Frames in, arrays out; no model.
 
 A *unit* is what has a history of its own: a series, or, for events without one, all events of a venue and
-category. Days without a known attendance are NaN, never zero.
+category. Events of a unit that start in the same step count with their mean.
 """
 
 import hashlib
-import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import timedelta
+from functools import cached_property
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from integrator.contracts.errors import NotFound
+from models.attendance.attributes import flat_attributes
+from models.attendance.cadence import CADENCES, IRREGULAR, Cadence, Ints, Moments, infer, starts, steps
+from models.attendance.columns import whole
+from models.attendance.grid import Calendar, Grid, seasons
+
 COUNTED = ("scheduled", "completed")
+MAX_STEPS = 20_000
+"""Of a grid, the newest: two years of hours, fifty of days."""
+LONGEST_HOLIDAY_STEP = 7
+"""Days: in a month or a quarter, the first day's being a holiday says nothing."""
+UNNAMED = "holiday"
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class History:
-    """`people` and `holiday` are units x days, from `start` on; `capacity` is the latest known, NaN when none.
+    """All of a partner's units, by cadence."""
 
-    `attributes` holds, for every unit and day index with any, that day's flat attributes.
-    """
+    grids: tuple[Grid, ...]
 
-    units: tuple[str, ...]
-    start: date
-    people: Floats
-    holiday: Floats
-    capacity: Floats
-    attributes: Mapping[tuple[int, int], Mapping[str, Any]]
+    @cached_property
+    def places(self) -> Mapping[str, tuple[int, int]]:
+        """Unit → (number of its grid, its row there)."""
+        return {unit: (g, row) for g, grid in enumerate(self.grids) for row, unit in enumerate(grid.units)}
 
     @property
-    def days(self) -> int:
-        """How many calendar days it spans."""
-        return int(self.people.shape[1])
+    def units(self) -> tuple[str, ...]:
+        """Every unit, in order of its name."""
+        return tuple(sorted(self.places))
 
-    @property
-    def weekdays(self) -> NDArray[np.intp]:
-        """ISO weekday (1 Monday to 7 Sunday) of every day."""
-        return (np.arange(self.days) + self.start.isoweekday() - 1) % 7 + 1
-
-    def day(self, index: int) -> date:
-        """The calendar day at a column, which may lie after the last one."""
-        return self.start + timedelta(days=index)
-
-    def index(self, day: date) -> int:
-        """The column of a calendar day."""
-        return (day - self.start).days
+    def grid(self, name: str) -> Grid:
+        """The grid of a cadence; NotFound names those there are."""
+        for grid in self.grids:
+            if grid.cadence.name == name:
+                return grid
+        raise NotFound(f"no unit of cadence {name!r}; there are {[grid.cadence.name for grid in self.grids]}")
 
     def digest(self) -> str:
-        """SHA-256 over units, days, people and attributes: equal digests mean equal training data."""
-        found = hashlib.sha256(json.dumps([self.units, self.start.isoformat()]).encode())
-        for array in (self.people, self.holiday, self.capacity):
-            found.update(np.ascontiguousarray(array).tobytes())
-        attributes = [[list(at), dict(values)] for at, values in sorted(self.attributes.items())]
-        found.update(json.dumps(attributes, sort_keys=True, default=str).encode())
-        return found.hexdigest()
+        """SHA-256 over all grids: equal digests mean equal training data."""
+        return hashlib.sha256("".join(grid.digest() for grid in self.grids).encode()).hexdigest()
 
 
-def unit_key(frame: pl.DataFrame) -> pl.DataFrame:
-    """The frame with a text column `unit`: the platform and its series, else the venue and category."""
+def prepared(frame: pl.DataFrame, timezone: str = "UTC") -> pl.DataFrame:
+    """The frame with `unit` and `local`: the platform and its series, else venue and category; local start, naive.
+
+    `timezone` counts where a row names none. The local date is `starts_on` where it is known.
+    """
     series = pl.format("series|{}|{}", pl.col("platform"), pl.col("series_id"))
     group = pl.format(
         "venue|{}|{}|{}", pl.col("platform"), pl.col("venue_name").fill_null(""), pl.col("category").fill_null("")
     )
-    return frame.with_columns(pl.when(pl.col("series_id").is_not_null()).then(series).otherwise(group).alias("unit"))
+    full = whole(frame).with_columns(
+        pl.when(pl.col("series_id").is_not_null()).then(series).otherwise(group).alias("unit"),
+        pl.col("timezone").fill_null(timezone).alias("_zone"),
+    )
+    parts = [
+        _localized(part, str(zone), timezone) for (zone,), part in full.partition_by("_zone", as_dict=True).items()
+    ]
+    joined = pl.concat(parts) if parts else full.with_columns(pl.lit(None, pl.Datetime("us")).alias("local"))
+    return joined.drop("_zone").filter(pl.col("local").is_not_null())
+
+
+def _localized(part: pl.DataFrame, zone: str, otherwise: str) -> pl.DataFrame:
+    try:
+        ZoneInfo(zone)
+    except (KeyError, ValueError):
+        zone = otherwise
+    local = pl.col("starts_at").cast(pl.Datetime("us", "UTC")).dt.convert_time_zone(zone).dt.replace_time_zone(None)
+    noon = pl.col("starts_on").cast(pl.Datetime("us")) + timedelta(hours=12)
+    moved = pl.col("starts_on").cast(pl.Datetime("us")) + (local - local.dt.truncate("1d"))
+    return part.with_columns(pl.coalesce(moved, local, noon).alias("local"))
 
 
 def past(frame: pl.DataFrame) -> pl.DataFrame:
     """Rows that say how many people came: over, not cancelled or postponed, attendance known and not negative."""
-    known = frame.filter(pl.col("is_past") & pl.col("attendance").is_not_null() & pl.col("status").is_in(COUNTED))
-    return known.filter((pl.col("attendance") >= 0) & pl.col("attendance").cast(pl.Float64).is_finite())
+    people = pl.col("attendance").cast(pl.Float64)
+    return frame.filter(
+        pl.col("is_past") & pl.col("status").is_in(COUNTED) & people.is_not_null() & people.is_finite() & (people >= 0)
+    )
 
 
-def history(frame: pl.DataFrame, *, window_days: int | None = None) -> History:
-    """The history in a frame of the dbt relation; several events of a unit on one day count with their mean."""
-    known = unit_key(past(frame))
+def history(frame: pl.DataFrame, *, window_days: int | None = None, timezone: str = "UTC") -> History:
+    """The histories in a frame of the dbt relation, in the order of `CADENCES`; a unit is in exactly one grid."""
+    return history_of(prepared(frame, timezone), window_days=window_days)
+
+
+def history_of(full: pl.DataFrame, *, window_days: int | None = None) -> History:
+    """The histories in a frame that `prepared` made."""
+    known = past(full)
     if not known.height:
-        empty = np.empty((0, 0))
-        return History(
-            units=(), start=date(1970, 1, 1), people=empty, holiday=empty, capacity=np.empty(0), attributes={}
-        )
-    last: date = known["starts_on"].max()  # type: ignore[assignment]
+        return History(())
     if window_days is not None:
-        known = known.filter(pl.col("starts_on") > last - timedelta(days=window_days))
-    daily = (
-        known.sort("unit", "starts_on", "event_id")
-        .group_by("unit", "starts_on", maintain_order=True)
-        .agg(
-            pl.col("attendance").mean(),
-            pl.col("is_holiday").any(),
-            pl.col("capacity").last(),
-            pl.col("attributes").last(),
+        known = known.filter(pl.col("local") > pl.lit(known["local"].max()) - pl.duration(days=window_days))
+    known = known.sort("unit", "local", "event_id")
+    cadences = {
+        str(unit): infer(moments.to_numpy().astype("datetime64[m]"))
+        for unit, moments in known.group_by("unit", maintain_order=True).agg("local").iter_rows()
+        for moments in [pl.Series(moments, dtype=pl.Datetime("us"))]
+    }
+    region_days = holidays_by_region(full)
+    return History(
+        tuple(
+            _grid(cadence, own, region_days)
+            for cadence in CADENCES
+            if (
+                own := known.filter(pl.col("unit").is_in([unit for unit, one in cadences.items() if one is cadence]))
+            ).height
         )
     )
-    units = tuple(daily["unit"].unique().sort().to_list())
-    start: date = daily["starts_on"].min()  # type: ignore[assignment]
-    shape = (len(units), (last - start).days + 1)
-    rows = daily["unit"].replace_strict(units, list(range(len(units))), return_dtype=pl.Int64).to_numpy()
-    columns = (daily["starts_on"] - start).dt.total_days().to_numpy()
-    people = np.full(shape, np.nan)
-    people[rows, columns] = daily["attendance"].cast(pl.Float64).to_numpy()
-    holiday = np.zeros(shape)
-    holiday[rows, columns] = daily["is_holiday"].fill_null(False).cast(pl.Float64).to_numpy()
-    capacity = np.full(len(units), np.nan)
-    sizes = daily["capacity"].cast(pl.Float64).to_list()
-    for row, size in zip(rows, sizes, strict=True):
-        if size is not None and size > 0:
-            capacity[row] = size
-    attributes = {
-        (int(row), int(column)): flat
-        for row, column, value in zip(rows, columns, daily["attributes"].to_list(), strict=True)
-        if (flat := flat_attributes(value))
+
+
+def holidays_by_region(full: pl.DataFrame) -> dict[str, Moments]:
+    """Region → the days that some event of it, past or coming, marks as a holiday."""
+    marked = full.filter(pl.col("is_holiday").fill_null(False)).select(
+        pl.col("region").fill_null(""), pl.col("local").dt.date().alias("day")
+    )
+    return {
+        str(region): part["day"].unique().sort().to_numpy().astype("datetime64[D]")
+        for (region,), part in marked.partition_by("region", as_dict=True).items()
     }
-    return History(units=units, start=start, people=people, holiday=holiday, capacity=capacity, attributes=attributes)
 
 
-def flat_attributes(value: Any) -> dict[str, Any]:
-    """An attributes cell, JSON text or mapping, as a dict of strings, numbers and booleans; nulls left out."""
-    found = json.loads(value) if isinstance(value, str | bytes) else value
-    if not isinstance(found, Mapping):
-        return {}
-    # JSON has no infinity and no NaN, though Python reads them: both mean that the number is not known.
-    plain = ((str(key), cell) for key, cell in found.items() if isinstance(cell, str | bool | int | float))
-    return {key: cell for key, cell in plain if isinstance(cell, str) or math.isfinite(cell)}
+def near_holidays(when: Moments, region_days: Mapping[str, Moments], region: str, offset: int) -> Any:
+    """Whether the day `offset` days after each moment's is a holiday of the region."""
+    days = region_days.get(region)
+    if days is None:
+        return np.zeros(when.shape, dtype=bool)
+    return np.isin(when.astype("datetime64[D]") + np.timedelta64(offset, "D"), days)
 
 
-def trusted_capacity(people: Floats, capacity: Floats) -> Floats:
-    """Capacity per unit, NaN where it is unknown or more than one known day in twenty was above it."""
-    with np.errstate(invalid="ignore"):
-        above = (people > capacity[:, None]).sum(axis=1)
-    known = np.isfinite(people).sum(axis=1)
-    return np.where(above > 0.05 * np.maximum(known, 1), np.nan, capacity)
+def _grid(cadence: Cadence, known: pl.DataFrame, region_days: Mapping[str, Moments]) -> Grid:
+    moments = known["local"].to_numpy().astype("datetime64[m]")
+    numbers = moments.astype(np.int64) if cadence is IRREGULAR else steps(cadence, moments)
+    by_step = (
+        known.with_columns(pl.Series("step", numbers))
+        .group_by("unit", "step", maintain_order=True)
+        .agg(
+            pl.col("attendance").cast(pl.Float64).mean(),
+            pl.col("is_holiday").fill_null(False).any(),
+            pl.col("holiday_name").drop_nulls().first(),
+            pl.col("capacity").cast(pl.Float64).last(),
+            pl.col("region").fill_null("").last(),
+            pl.col("attributes").last(),
+            pl.col("local").first(),
+        )
+    )
+    units = tuple(by_step["unit"].unique().sort().to_list())
+    row = by_step["unit"].replace_strict(units, list(range(len(units))), return_dtype=pl.Int64).to_numpy()
+    first, columns, length = _columns(cadence, row, by_step["step"].to_numpy(), len(units))
+    kept = columns >= 0
+    by_step, row, columns = by_step.filter(pl.Series(kept)), row[kept], columns[kept]
+    people = np.full((len(units), length), np.nan)
+    people[row, columns] = by_step["attendance"].to_numpy()
+    names, codes = _holidays(cadence, by_step)
+    holiday = np.zeros(people.shape, dtype=np.intp)
+    holiday[row, columns] = codes
+    when = _when(cadence, first, row, columns, by_step, people.shape)
+    regions = _latest(row, by_step["region"].to_list(), len(units), "")
+    near = [
+        np.stack([near_holidays(when[u], region_days, regions[u], by) for u in range(len(units))]) for by in (1, -1)
+    ]
+    return Grid(
+        cadence=cadence,
+        units=units,
+        first=first,
+        people=people,
+        calendar=Calendar(when=when, holiday=holiday, before=near[0], after=near[1]),
+        holidays=names,
+        capacity=np.array(
+            _latest(row, [c if c and c > 0 else None for c in by_step["capacity"].to_list()], len(units), np.nan)
+        ),
+        season=seasons(cadence, people),
+        attributes={
+            (int(u), int(t)): flat
+            for u, t, value in zip(row, columns, by_step["attributes"].to_list(), strict=True)
+            if (flat := flat_attributes(value))
+        },
+    )
+
+
+def _columns(cadence: Cadence, row: Ints, step: Ints, units: int) -> tuple[int, Ints, int]:
+    """(number of the first column, each entry's column, how many columns); below zero where it is too old to keep."""
+    if cadence is IRREGULAR:
+        counts = np.bincount(row, minlength=units)
+        length = min(int(counts.max()), MAX_STEPS)
+        order = np.arange(len(row)) - np.concatenate([[0], np.cumsum(counts)[:-1]])[row]  # rows come sorted by unit
+        return 0, length - counts[row] + order, length
+    last = int(step.max())
+    first = max(int(step.min()), last - MAX_STEPS + 1)
+    return first, step - first, last - first + 1
+
+
+def _holidays(cadence: Cadence, by_step: pl.DataFrame) -> tuple[tuple[str, ...], Ints]:
+    if cadence.days > LONGEST_HOLIDAY_STEP:
+        return ("",), np.zeros(by_step.height, dtype=np.intp)
+    named = [
+        (name or UNNAMED) if marked else ""
+        for marked, name in zip(by_step["is_holiday"].to_list(), by_step["holiday_name"].to_list(), strict=True)
+    ]
+    names = ("", *sorted(set(named) - {""}))
+    number = {name: code for code, name in enumerate(names)}
+    return names, np.array([number[name] for name in named], dtype=np.intp)
+
+
+def _when(
+    cadence: Cadence, first: int, row: Ints, columns: Ints, by_step: pl.DataFrame, shape: tuple[int, int]
+) -> Moments:
+    if cadence is not IRREGULAR:
+        return np.broadcast_to(starts(cadence, np.arange(shape[1]) + first), shape)
+    when = np.full(shape, np.datetime64("1970-01-01T00:00", "m"))
+    when[row, columns] = by_step["local"].to_numpy().astype("datetime64[m]")
+    return when
+
+
+def _latest(row: Ints, values: list[Any], units: int, otherwise: Any) -> list[Any]:
+    """Each unit's last value that is known."""
+    found = [otherwise] * units
+    for unit, value in zip(row, values, strict=True):
+        if value is not None:
+            found[int(unit)] = value
+    return found

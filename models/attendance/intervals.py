@@ -1,7 +1,7 @@
 """Conformal intervals around a point forecast, one pair of margins for each horizon bucket. Arrays only.
 
-Residuals of the backtest are divided by each unit's own seasonal-naive scale, so that large and small venues
-share one set of margins; a row's margins are multiplied by its scale again.
+Residuals of the backtest are divided by each unit's own scale, so that large and small venues share one set of
+margins; a row's margins are multiplied by its scale again.
 """
 
 from dataclasses import dataclass
@@ -9,64 +9,82 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from models.evaluation import conformal_margins, coverage
+from models.evaluation import conformal_margins
 
 Floats = NDArray[np.float64]
 LEVEL = 0.8
-BUCKETS = (7, 14)
-"""Upper ends, in lead days, of the horizon buckets; later days take the last bucket."""
+ENOUGH = 20
+"""Residuals that a horizon bucket needs for margins of its own; with fewer it takes those of all."""
 
 
 @dataclass(frozen=True)
 class Residuals:
-    """Backtest cases of one candidate, aligned: `fold` and `lead` are whole numbers, people otherwise."""
+    """Backtest cases of one candidate, aligned: `fold` and `lead` are whole numbers, people otherwise.
+
+    `edges` are the upper ends, in steps ahead, of the horizon buckets; later steps take the last bucket.
+    """
 
     fold: NDArray[np.intp]
     lead: NDArray[np.intp]
     actual: Floats
     forecast: Floats
     scale: Floats
+    edges: tuple[int, ...] = (7, 14)
+
+    def part(self, keep: NDArray[np.bool_]) -> "Residuals":
+        """Some of the cases."""
+        return Residuals(
+            self.fold[keep], self.lead[keep], self.actual[keep], self.forecast[keep], self.scale[keep], self.edges
+        )
 
 
 @dataclass(frozen=True)
 class Margins:
-    """Per bucket, in units of the seasonal-naive scale: added to the forecast for P50, and to P50 for P10 and P90."""
+    """Per bucket, in units of the scale: added to the forecast for P50, and to P50 for P10 and P90."""
 
     shift: tuple[float, ...]
     low: tuple[float, ...]
     high: tuple[float, ...]
+    edges: tuple[int, ...] = (7, 14)
 
     def at(self, lead: NDArray[np.intp] | Floats) -> tuple[Floats, Floats, Floats]:
-        """(shift, low, high) for every lead day."""
-        index = bucket(lead)
+        """(shift, low, high) for every number of steps ahead."""
+        index = bucket(lead, self.edges)
         return np.asarray(self.shift)[index], np.asarray(self.low)[index], np.asarray(self.high)[index]
 
 
-def bucket(lead: NDArray[np.intp] | Floats) -> NDArray[np.intp]:
-    """The horizon bucket of every lead day."""
-    return np.minimum(np.searchsorted(np.asarray(BUCKETS), np.asarray(lead)), len(BUCKETS) - 1)
+def edges_of(horizon: int) -> tuple[int, ...]:
+    """The near and the far half of a horizon; one bucket for a horizon of one step."""
+    return (-(-horizon // 2), horizon) if horizon > 1 else (1,)
+
+
+def bucket(lead: NDArray[np.intp] | Floats, edges: tuple[int, ...]) -> NDArray[np.intp]:
+    """The horizon bucket of every number of steps ahead."""
+    return np.minimum(np.searchsorted(np.asarray(edges), np.asarray(lead)), len(edges) - 1)
 
 
 def fit_margins(cases: Residuals) -> Margins:
     """Margins of both tails, and the median shift where it would have helped on the last fold."""
     shift = _useful_shift(cases)
     low, high = _tails(cases, shift)
-    return Margins(tuple(shift.tolist()), tuple(low.tolist()), tuple(high.tolist()))
+    return Margins(tuple(shift.tolist()), tuple(low.tolist()), tuple(high.tolist()), cases.edges)
+
+
+def covered(cases: Residuals) -> NDArray[np.bool_]:
+    """For every case of a fold after the first: whether margins from the folds before it held it."""
+    found: list[NDArray[np.bool_]] = []
+    for fold in np.unique(cases.fold)[1:]:
+        own = cases.part(cases.fold == fold)
+        margins = fit_margins(cases.part(cases.fold < fold))
+        low, _, high = bounds(margins, own.lead, own.forecast, own.scale)
+        found.append((own.actual >= low) & (own.actual <= high))
+    return np.concatenate(found) if found else np.zeros(0, dtype=bool)
 
 
 def realized_coverage(cases: Residuals) -> float | None:
-    """Share of actual values inside intervals fitted without their own fold; None with fewer than two folds."""
-    inside: list[float] = []
-    weights: list[int] = []
-    for fold in np.unique(cases.fold):
-        own = cases.fold == fold
-        if own.all():
-            return None
-        margins = fit_margins(_subset(cases, ~own))
-        low, _, high = bounds(margins, cases.lead[own], cases.forecast[own], cases.scale[own])
-        inside.append(coverage(cases.actual[own], low, high))
-        weights.append(int(own.sum()))
-    return float(np.average(inside, weights=weights)) if inside else None
+    """Share of actual values inside intervals fitted on earlier folds; None with fewer than two folds."""
+    inside = covered(cases)
+    return float(inside.mean()) if len(inside) else None
 
 
 def bounds(
@@ -80,12 +98,12 @@ def bounds(
 
 def _tails(cases: Residuals, shift: Floats) -> tuple[Floats, Floats]:
     known = cases.scale > 0
-    index = bucket(cases.lead)
+    index = bucket(cases.lead, cases.edges)
     scaled = np.where(known, (cases.actual - cases.forecast) / np.where(known, cases.scale, 1.0), np.nan) - shift[index]
-    low, high = np.zeros(len(BUCKETS)), np.zeros(len(BUCKETS))
-    for number in range(len(BUCKETS)):
+    low, high = np.zeros(len(cases.edges)), np.zeros(len(cases.edges))
+    for number in range(len(cases.edges)):
         own = scaled[(index == number) & known]
-        if not len(own):
+        if len(own) < ENOUGH:
             own = scaled[known]
         if len(own):
             low[number], high[number] = conformal_margins(own, np.zeros(len(own)), LEVEL)
@@ -95,11 +113,11 @@ def _tails(cases: Residuals, shift: Floats) -> tuple[Floats, Floats]:
 def _useful_shift(cases: Residuals) -> Floats:
     """The median scaled residual, kept only if the one learned before the last fold lowered that fold's error."""
     last = cases.fold == cases.fold.max()
-    none = np.zeros(len(BUCKETS))
+    none = np.zeros(len(cases.edges))
     if last.all():
         return none
-    learned = _median_shift(_subset(cases, ~last))
-    shifted = cases.forecast + learned[bucket(cases.lead)] * cases.scale
+    learned = _median_shift(cases.part(~last))
+    shifted = cases.forecast + learned[bucket(cases.lead, cases.edges)] * cases.scale
     before = np.abs(cases.actual - cases.forecast)[last].mean()
     after = np.abs(cases.actual - shifted)[last].mean()
     return _median_shift(cases) if after < before else none
@@ -108,9 +126,5 @@ def _useful_shift(cases: Residuals) -> Floats:
 def _median_shift(cases: Residuals) -> Floats:
     known = cases.scale > 0
     scaled = (cases.actual[known] - cases.forecast[known]) / cases.scale[known]
-    index = bucket(cases.lead[known])
-    return np.array([np.median(scaled[index == n]) if (index == n).any() else 0.0 for n in range(len(BUCKETS))])
-
-
-def _subset(cases: Residuals, keep: NDArray[np.bool_]) -> Residuals:
-    return Residuals(cases.fold[keep], cases.lead[keep], cases.actual[keep], cases.forecast[keep], cases.scale[keep])
+    index = bucket(cases.lead[known], cases.edges)
+    return np.array([np.median(scaled[index == n]) if (index == n).any() else 0.0 for n in range(len(cases.edges))])

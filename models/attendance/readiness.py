@@ -1,30 +1,37 @@
 """What a partner's history still lacks before a model of its own. Counts only."""
 
-import numpy as np
+import math
 
 from integrator.contracts.readiness import Readiness, Requirement
+from models.attendance.cadence import DAILY, Cadence
 from models.attendance.history import History
-
-MIN_DAYS = 42
-"""Six weeks: three to learn from before the first origin, and a third of it as horizon."""
-MIN_OBSERVATIONS = 21
-"""Known days a unit needs before the model speaks for it; below, the rule does."""
+from models.messages import ENGLISH, catalogue
 
 
-def readiness(history: History) -> Readiness:
-    """Days and known attendances of the longest unit, with the days until both suffice at the present pace."""
-    span = counted = 0
-    for row in history.people:
-        known = np.flatnonzero(np.isfinite(row))
-        if len(known) > counted:
-            counted, span = len(known), int(known[-1] - known[0]) + 1
-    left = max(0, MIN_DAYS - span)
-    pace = counted / span if span else 0.0
-    short = max(0, MIN_OBSERVATIONS - counted)
-    wait = int(np.ceil(short / pace)) if pace else None
+def readiness(history: History, language: str = ENGLISH) -> Readiness:
+    """Steps and known attendances of the unit that is furthest, with the days until both suffice at the present pace."""
+    cadence, span, known = _furthest(history)
+    pace = known / span if span else 0.0
+    wait = math.ceil(max(0, cadence.known - known) / pace * cadence.days) if pace else None
+    left = math.ceil(max(0, cadence.span - span) * cadence.days) if known else None
+    say = catalogue("attendance", language)
     requirements = [
-        Requirement("history_days", "days of attendance history", span, MIN_DAYS, left if counted else None),
-        Requirement("known_days", "days with known attendance", counted, MIN_OBSERVATIONS, wait),
+        Requirement("history_days", say(f"readiness.{cadence.name}_span"), span, cadence.span, left),
+        Requirement("known_days", say(f"readiness.{cadence.name}_known"), known, cadence.known, wait),
     ]
-    rung = "none" if not counted else "partner" if all(r.met for r in requirements) else "rule"
+    rung = "none" if not known else "partner" if all(r.met for r in requirements) else "rule"
     return Readiness("attendance", rung, requirements)  # type: ignore[arg-type]
+
+
+def _furthest(history: History) -> tuple[Cadence, int, int]:
+    """(cadence, steps spanned, steps known) of the unit nearest to what its cadence needs."""
+    best: tuple[float, Cadence, int, int] = (-1.0, DAILY, 0, 0)
+    for grid in history.grids:
+        need = grid.cadence
+        for span, known in zip(grid.spans.tolist(), grid.known.tolist(), strict=True):
+            if not known:
+                continue
+            reached = min(span / need.span, known / need.known, 1.0) + known / (1e6 * need.known)
+            if reached > best[0]:
+                best = (reached, need, span, known)
+    return best[1], best[2], best[3]

@@ -1,158 +1,226 @@
 """Feature rows: one JSON-able dict for each event and series to be scored now, with all that a prediction needs.
 
-An event row is seen from today: its features are those a model was trained on, at that many lead days. A
-series row holds the event rows of its coming occurrences.
+An event row is seen from now: its features are those a model was trained on, at that many steps ahead. A series
+row holds the event rows of its coming occurrences.
 """
 
 from collections.abc import Sequence
-from datetime import date, timedelta
+from dataclasses import replace
+from datetime import date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import numpy as np
 import polars as pl
 
-from models.attendance.features import FEATURES, Floats, features
-from models.attendance.history import History, flat_attributes, history, trusted_capacity, unit_key
-from models.attendance.intervals import LEVEL
+from models.attendance.attributes import flat_attributes
+from models.attendance.cadence import DAILY, Cadence, Ints, steps
+from models.attendance.features import FEATURES, Seen, features
+from models.attendance.grid import Calendar, Floats, Grid, naive_scales, trusted_capacity
+from models.attendance.history import (
+    UNNAMED,
+    History,
+    history_of,
+    holidays_by_region,
+    near_holidays,
+    past,
+    prepared,
+)
+from models.attendance.rule_errors import rule_facts
+from models.attendance.similar import similar, similar_key
 from models.base import Context, FeatureRow
-from models.evaluation import conformal_margins, naive_scale
 
-HORIZON_DAYS = 14
-SIMILAR_DAYS = 8
-RULE_ERRORS = 10
-"""Past errors of the naive rule that its interval needs; with fewer it states none."""
 SILENT_DAYS = 28
-"""A unit without a known day for longer is served by the rule, whatever was trained."""
+"""A unit without a known step for longer, or for four of its steps, is served by the rule, whatever was trained."""
+SILENT_STEPS = 4
+OFF_SEASON_DAYS = 240
+"""What a league's summer may last before an irregular series counts as silent."""
 ENDED_DAYS = 365
+EXAMPLES = 5
 
 
 def rows(live: pl.DataFrame, context: Context) -> list[FeatureRow]:
-    """Rows of every scheduled event up to `HORIZON_DAYS` ahead, then of every series that has one or had one lately."""
-    today = context.as_of.astimezone(ZoneInfo(context.timezone)).date()
-    found = history(live)
-    coming = unit_key(live).filter(
-        ~pl.col("is_past")
-        & (pl.col("status") == "scheduled")
-        & (pl.col("starts_on") >= today)
-        & (pl.col("starts_on") <= today + timedelta(days=HORIZON_DAYS))
-    )
-    events = _event_rows(found, coming.sort("starts_on", "unit", "event_id"), today)
-    return events + _series_rows(events, live, today)
+    """Rows of every scheduled event within its cadence's horizon, then of every series that has one or had one lately."""
+    full = prepared(live, context.timezone)
+    now = context.as_of.astimezone(ZoneInfo(context.timezone)).replace(tzinfo=None)
+    found = history_of(full)
+    coming = full.filter(
+        ~pl.col("is_past") & (pl.col("status") == "scheduled") & (pl.col("local").dt.date() >= now.date())
+    ).sort("local", "unit", "event_id")
+    events = event_rows(found, full, coming, now, context)
+    return events + _series_rows(events, full, now.date(), context)
 
 
 def example_rows(training: pl.DataFrame, context: Context) -> list[FeatureRow]:
-    """A few rows of the last past week, seen from before it: example input for the model's registration."""
-    last: date = training["starts_on"].max()  # type: ignore[assignment]
-    cut = last - timedelta(days=6)
-    earlier = training.filter(pl.col("starts_on") < cut)
-    later = unit_key(training.filter(pl.col("starts_on") >= cut)).sort("starts_on", "unit", "event_id").head(5)
-    return _event_rows(history(earlier), later, cut)
+    """A few rows of the newest past moments, seen from before them: example input for the model's registration."""
+    known = past(prepared(training, context.timezone)).sort("local", "unit", "event_id")
+    later = known.tail(EXAMPLES)
+    cut = later["local"].min()
+    earlier = known.filter(pl.col("local") < cut)
+    if not isinstance(cut, datetime) or not earlier.height:
+        return []
+    return event_rows(history_of(earlier), known, later.filter(pl.col("local") >= cut), cut, context)
 
 
-def _event_rows(found: History, coming: pl.DataFrame, today: date) -> list[FeatureRow]:
-    number = {unit: index for index, unit in enumerate(found.units)}
-    origin = _origin(found, today)
-    facts = [_unit_facts(found, index, today) for index in range(len(found.units))]
-    days = sorted(set(coming["starts_on"].to_list()))
-    targets = [found.index(day) for day in days]
-    holidays = np.zeros((len(found.units), len(days)))
-    for row in coming.iter_rows(named=True):
-        if row["unit"] in number and row["is_holiday"]:
-            holidays[number[row["unit"]], days.index(row["starts_on"])] = 1.0
-    matrix = _features(found, origin, targets, holidays) if found.units and days else np.empty((0, 0, len(FEATURES)))
-    out = []
-    for row in coming.iter_rows(named=True):
-        index = number.get(row["unit"])
-        values = None if index is None else matrix[index, days.index(row["starts_on"])].copy()
-        out.append(_event_row(row, values, None if index is None else facts[index], found, index))
+def event_rows(
+    found: History, full: pl.DataFrame, coming: pl.DataFrame, now: datetime, context: Context
+) -> list[FeatureRow]:
+    """Rows of the events `coming`, in its order; those beyond their cadence's horizon are left out."""
+    region_days = holidays_by_region(full)
+    events = coming.to_dicts()
+    made: dict[int, FeatureRow] = {}
+    for number, grid in enumerate(found.grids):
+        own = [n for n, event in enumerate(events) if found.places.get(event["unit"], (-1, 0))[0] == number]
+        if own:
+            made.update(_grid_rows(grid, {n: events[n] for n in own}, now, region_days, context))
+    for n, event in enumerate(events):
+        if event["unit"] not in found.places and event["local"].date() < now.date() + timedelta(days=DAILY.horizon):
+            made[n] = _row(event, context, DAILY)
+    return [made[n] for n in sorted(made)]
+
+
+def _grid_rows(
+    grid: Grid, events: dict[int, dict[str, Any]], now: datetime, region_days: Any, context: Context
+) -> dict[int, FeatureRow]:
+    """Event number → row, of the events of one grid's units."""
+    unit_of = {unit: row for row, unit in enumerate(grid.units)}
+    units = np.array([unit_of[event["unit"]] for event in events.values()], dtype=np.intp)
+    moments = np.array([event["local"] for event in events.values()], dtype="datetime64[m]")
+    present = max(int(steps(grid.cadence, np.array([now], dtype="datetime64[m]"))[0]) - grid.first, grid.length)
+    if grid.is_regular:
+        target = steps(grid.cadence, moments) - grid.first
+        # One that others' counted events lie beside or behind is seen from its own step.
+        origin = np.minimum(present, target)
+    else:
+        target, origin = grid.length + _order(units, moments), np.full(len(units), grid.length)
+    lead = target - origin + 1
+    inside = np.flatnonzero(lead <= grid.cadence.horizon)
+    if not len(inside):
+        return {}
+    units, moments, target, origin = units[inside], moments[inside], target[inside], origin[inside]
+    numbers, chosen = [list(events)[n] for n in inside], [list(events.values())[n] for n in inside]
+    pairs, place = np.unique(np.stack([origin, target]), axis=1, return_inverse=True)
+    place = place.ravel()
+    grid, calendar = _calendar(grid, chosen, units, moments, place, pairs[1], region_days)
+    seen = Seen(grid, max(1, grid.cadence.horizon // 2))
+    matrix = features(seen, pairs[0], pairs[1], calendar)
+    alike = similar(seen, matrix, pairs[0], pairs[1])
+    scales = naive_scales(grid.people, grid.season)
+    facts = {unit: _facts(grid, int(unit), now.date(), scales) for unit in np.unique(units)}
+    out: dict[int, FeatureRow] = {}
+    for n, event, unit, pair in zip(numbers, chosen, units, place, strict=True):
+        values = matrix[unit, pair].copy()
+        steps_ahead = int(pairs[1, pair] - pairs[0, pair]) + 1
+        row = _row(event, context, grid.cadence)
+        row["features"] = _named(values, event, grid, int(unit))
+        row["when"] = str(calendar.when[unit, pair])
+        row["history"] = {**facts[unit], **rule_facts(grid, int(unit), steps_ahead)}
+        row["similar"] = {
+            "mean": float(alike.mean[unit, pair]), "count": int(alike.count[unit, pair]),
+            **similar_key(grid, int(unit), calendar.when[unit, pair], is_same=bool(alike.is_same[unit, pair])),
+        }  # fmt: skip
+        out[n] = row
     return out
 
 
-def _features(found: History, origin: int, targets: list[int], holidays: Floats) -> Floats:
-    """Features of each target; one that others' counted events lie beside or behind is seen from its own day."""
-    early = [target for target in targets if target < origin]
-    parts = [features(found, target, [target], holidays[:, [n]]) for n, target in enumerate(early)]
-    if later := targets[len(early) :]:
-        parts.append(features(found, origin, later, holidays[:, len(early) :]))
-    return np.concatenate(parts, axis=1)
+def _order(units: Ints, moments: Any) -> Ints:
+    """0, 1, 2 … for each unit's moments in order; equal moments share their number."""
+    out = np.zeros(len(units), dtype=np.intp)
+    for unit in np.unique(units):
+        own = units == unit
+        out[own] = np.searchsorted(np.unique(moments[own]), moments[own])
+    return out
 
 
-def _event_row(
-    row: dict[str, Any], values: Floats | None, facts: dict[str, Any] | None, found: History, index: int | None
-) -> FeatureRow:
-    named = {} if values is None else {name: _json(value) for name, value in zip(FEATURES, values, strict=True)}
-    capacity = row["capacity"] if row["capacity"] and row["capacity"] > 0 else None
-    if named and index is not None:
-        own = np.array([float(capacity) if capacity else float(found.capacity[index])])
-        named["capacity"] = _json(float(trusted_capacity(found.people[[index]], own)[0]))
+def _calendar(
+    grid: Grid, events: Sequence[dict[str, Any]], units: Ints, moments: Any, place: Ints, target: Ints, region_days: Any
+) -> tuple[Grid, Calendar]:
+    """The targets' calendar, and the grid with the holidays' names that are new in it."""
+    names = [(event["holiday_name"] or UNNAMED) if event["is_holiday"] else "" for event in events]
+    if len(grid.holidays) == 1 and grid.cadence.days > 7:
+        names = ["" for _ in names]
+    grid = replace(grid, holidays=(*grid.holidays, *sorted(set(names) - set(grid.holidays))))
+    shape = (len(grid.units), len(target))
+    if grid.is_regular:
+        when = np.broadcast_to(grid.moments(target), shape).copy()
+    else:
+        when = np.full(shape, np.datetime64("1970-01-01T00:00", "m"))
+        when[units, place] = moments
+    holiday = np.zeros(shape, dtype=np.intp)
+    before, after = np.zeros(shape, dtype=bool), np.zeros(shape, dtype=bool)
+    for name, event, unit, pair in zip(names, events, units, place, strict=True):
+        if name:
+            holiday[unit, pair] = grid.holidays.index(name)
+        region = event["region"] or ""
+        before[unit, pair] = near_holidays(when[unit, pair], region_days, region, 1)
+        after[unit, pair] = near_holidays(when[unit, pair], region_days, region, -1)
+    return grid, Calendar(when=when, holiday=holiday, before=before, after=after)
+
+
+def _row(event: dict[str, Any], context: Context, cadence: Cadence) -> FeatureRow:
+    """A row without any history yet."""
     return {
-        "subject": {"kind": "event", "id": str(row["event_id"]), "platform": str(row["platform"])},
-        "unit": row["unit"],
-        "series_id": row["series_id"],
-        "at": row["starts_at"].isoformat(),
-        "date": row["starts_on"].isoformat(),
-        "capacity": capacity,
-        "features": named,
-        "attributes": flat_attributes(row["attributes"]),
-        "history": facts,
-        "similar": None if facts is None or index is None else _similar(found, index, row["starts_on"].isoweekday()),
+        "subject": {"kind": "event", "id": str(event["event_id"]), "platform": str(event["platform"])},
+        "unit": event["unit"],
+        "series_id": event["series_id"],
+        "language": context.language,
+        "cadence": cadence.name,
+        "at": event["starts_at"].isoformat() if event["starts_at"] else event["local"].isoformat(),
+        "date": event["local"].date().isoformat(),
+        "capacity": event["capacity"] if event["capacity"] and event["capacity"] > 0 else None,
+        "holiday": (event["holiday_name"] or UNNAMED) if event["is_holiday"] else "",
+        "features": {},
+        "attributes": flat_attributes(event["attributes"]),
+        "history": None,
+        "similar": None,
     }
 
 
-def _series_rows(events: Sequence[FeatureRow], live: pl.DataFrame, today: date) -> list[FeatureRow]:
+def _named(values: Floats, event: dict[str, Any], grid: Grid, unit: int) -> dict[str, float | None]:
+    named = {name: json_number(value) for name, value in zip(FEATURES, values, strict=True)}
+    own = event["capacity"] if event["capacity"] and event["capacity"] > 0 else grid.capacity[unit]
+    named["capacity"] = json_number(trusted_capacity(grid.people[[unit]], np.array([float(own)]))[0])
+    return named
+
+
+def _facts(grid: Grid, unit: int, today: date, scales: Floats) -> dict[str, Any]:
+    known = np.flatnonzero(np.isfinite(grid.people[unit]))
+    last = grid.calendar.when[unit, known[-1]].astype("datetime64[D]").item()
+    silent = max(SILENT_DAYS, SILENT_STEPS * grid.cadence.days) if grid.is_regular else OFF_SEASON_DAYS
+    span = int(known[-1] - known[0]) + 1
+    reach = span // 3 if len(known) >= grid.cadence.known else max(span // 3, grid.cadence.horizon // 2)
+    return {
+        "known": len(known),
+        "span": span,
+        "reach": reach,
+        "silent_days": (today - last).days,
+        "is_silent": (today - last).days > silent,
+        "has_ended": (today - last).days > max(ENDED_DAYS, SILENT_STEPS * grid.cadence.days),
+        "scale": json_number(scales[unit]) or 0.0,
+    }
+
+
+def _series_rows(events: Sequence[FeatureRow], full: pl.DataFrame, today: date, context: Context) -> list[FeatureRow]:
     coming: dict[tuple[str, str], list[FeatureRow]] = {}
     for row in events:
         if row["series_id"] is not None:
             coming.setdefault((row["subject"]["platform"], str(row["series_id"])), []).append(row)
-    recent = live.filter(
-        pl.col("series_id").is_not_null()
-        & (pl.col("starts_on") > today - timedelta(days=SILENT_DAYS))
-        & (pl.col("starts_on") <= today)
+    day = pl.col("local").dt.date()
+    recent = full.filter(
+        pl.col("series_id").is_not_null() & (day > today - timedelta(days=SILENT_DAYS)) & (day <= today)
     )
     for platform, series in recent.select("platform", "series_id").unique().iter_rows():
         coming.setdefault((str(platform), str(series)), [])
     return [
-        {"subject": {"kind": "series", "id": series, "platform": platform}, "occurrences": found}
+        {
+            "subject": {"kind": "series", "id": series, "platform": platform},
+            "language": context.language,
+            "occurrences": found,
+        }
         for (platform, series), found in sorted(coming.items())
     ]
 
 
-def _origin(found: History, today: date) -> int:
-    """The first day not known yet: today, or tomorrow where today's events are over and counted."""
-    return max(found.index(today), found.days) if found.units else 0
-
-
-def _unit_facts(found: History, index: int, today: date) -> dict[str, Any]:
-    people = found.people[index]
-    known = np.flatnonzero(np.isfinite(people))
-    errors = people[7:] - people[:-7]
-    errors = errors[np.isfinite(errors)][-90:]
-    low: float | None = None
-    high: float | None = None
-    if len(errors) >= RULE_ERRORS:
-        low, high = conformal_margins(errors, np.zeros(len(errors)), LEVEL)
-    scale = naive_scale(people)
-    return {
-        "known_days": len(known),
-        "span_days": int(known[-1] - known[0]) + 1,
-        "silent_days": (today - found.day(int(known[-1]))).days,
-        "scale": _json(scale) or 0.0,
-        "rule_low": None if low is None else min(low, 0.0),
-        "rule_high": None if high is None else max(high, 0.0),
-    }
-
-
-def _similar(found: History, index: int, weekday: int) -> dict[str, Any]:
-    """Mean of the last same weekdays of the unit; of its last known days where it has none of that weekday."""
-    people = found.people[index]
-    known = np.isfinite(people)
-    same = people[known & (found.weekdays == weekday)][-SIMILAR_DAYS:]
-    if len(same):
-        return {"mean": float(same.mean()), "count": len(same), "weekday": weekday}
-    other = people[known][-SIMILAR_DAYS:]
-    return {"mean": float(other.mean()), "count": len(other), "weekday": None}
-
-
-def _json(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None
+def json_number(value: float) -> float | None:
+    """The number as JSON has it, at twelve digits: None for what is not finite."""
+    return float(f"{value:.12g}") if np.isfinite(value) else None

@@ -19,11 +19,11 @@ class Attendance:
         return registry.spec("attendance")
 
     def readiness(self, training: pl.DataFrame, context: Context) -> Readiness:
-        """Days of history and known attendances of the longest series, against what a model needs."""
+        """Steps of history and known attendances of the longest series, against what a model needs."""
         from models.attendance.history import history
         from models.attendance.readiness import readiness
 
-        return readiness(history(training))
+        return readiness(history(training, timezone=context.timezone), context.language)
 
     def train(self, training: pl.DataFrame, config: TrainConfig, context: Context) -> Trained:
         """Backtest all candidates over all of the partner's series and fit the best; raises `NotReady`."""
@@ -32,14 +32,14 @@ class Attendance:
         return train(training, config, context)
 
     def rows(self, live: pl.DataFrame, context: Context, history: pl.DataFrame | None = None) -> list[FeatureRow]:
-        """Every scheduled event up to 14 days ahead, and every series with or lately with one."""
+        """Every scheduled event within its cadence's horizon, and every series with or lately with one."""
         from models.attendance.rows import rows
 
         return rows(live, context)
 
     def rule(self) -> FittedModel:
-        """Last known same weekday."""
-        from models.attendance.predict import RuleModel
+        """The last known same step: the same weekday, hour or month."""
+        from models.attendance.rule import RuleModel
 
         return RuleModel()
 

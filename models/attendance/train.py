@@ -1,212 +1,256 @@
-"""Training: rolling-origin backtest of all candidates over all units, then the best one fitted on everything."""
+"""Training: every grid backtested and fitted, the whole judged for the gate, and put together as a state."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import polars as pl
 
 from integrator.contracts.errors import NotReady, invalid
-from models.attendance import candidates, prophet_family
-from models.attendance.backtest import Case, backtest_of, floored_units, unit_errors
-from models.attendance.candidates import BOOSTING, CANDIDATES, MEAN, PROPHET, RULE, Encoder
-from models.attendance.features import COLUMN
-from models.attendance.history import History, history
+from models.attendance import sentences
+from models.attendance.attributes import Encoder, fit_encoder, flat_attributes
+from models.attendance.backtest import backtest_of, residuals, spreads
+from models.attendance.cadence import Cadence
+from models.attendance.candidates import COMBINATION, FAMILIES, PER_SERIES, PROPHET, RULE
+from models.attendance.fitting import MAX_PROPHET_FITS, Fitted, fit_grid, plan_for
+from models.attendance.grid import Grid
+from models.attendance.history import COUNTED, History, history_of, prepared
 from models.attendance.intervals import Margins, fit_margins, realized_coverage
-from models.attendance.panel import Panel, scales, test_panel, training_panel
-from models.attendance.predict import STATE_VERSION, AttendanceModel
-from models.attendance.readiness import MIN_OBSERVATIONS, readiness
-from models.base import Context, FeatureRow, TrainConfig, Trained
-from models.evaluation import rolling_origins
+from models.attendance.predict import AttendanceModel
+from models.attendance.readiness import readiness
+from models.attendance.rule import STATE_VERSION
+from models.base import Choice, Context, FeatureRow, TrainConfig, Trained
+from models.messages import Catalogue, catalogue
 
-HORIZON_DAYS = 14
-FOLDS = 4
-FOLD_STEP_DAYS = 7
-MIN_TRAINING_DAYS = 28
-MAX_PROPHET_FITS = 300
-"""About 0.05 s a fit; above this prophet is left out, and the parameters say so."""
-
-
-@dataclass(frozen=True)
-class _Plan:
-    """What one training does, decided before any model is fitted."""
-
-    horizon: int
-    origins: tuple[int, ...]
-    candidates: tuple[str, ...]
-    notes: dict[str, str]
+MAX_CHOICES = 5_000
+"""Series whose choice is told one by one; a partner with more reads them from the model's state."""
 
 
 def train(training: pl.DataFrame, config: TrainConfig, context: Context) -> Trained:
-    """Compare the candidates, choose by mean MASE, fit the chosen one on all of the frame.
+    """Compare the candidates for every series, choose, and fit what was chosen on all of the frame.
 
     Raises `NotReady` with the counts when the history is too short, `InvalidInput` for an unknown candidate.
     """
-    found = history(training, window_days=config.window_days)
-    ready = readiness(found)
+    wanted = _wanted(config)
+    full = prepared(training, context.timezone)
+    found = history_of(full, window_days=config.window_days)
+    ready = readiness(found, context.language)
     if not ready.ready:
         raise NotReady(f"attendance of {context.partner} is not ready for a model of its own: {ready}")
-    plan = _plan(found, config)
-    panel = training_panel(found, plan.horizon)
-    encoder = candidates.fit_encoder(panel.attributes(found), config.excluded_attributes)
-    cases = [
-        case
-        for fold, origin in enumerate(plan.origins)
-        for case in _fold(found, panel, encoder, plan, fold, origin, context.seed)
-    ]
-    table = backtest_of(cases, plan.candidates, found, plan.origins, plan.horizon)
-    own = [case for case in cases if case.candidate == table.chosen]
-    residuals = Case.residuals(own)
-    margins = fit_margins(residuals)
-    floored = floored_units(cases, table.chosen)
-    known = np.isfinite(found.people).sum(axis=1)
-    units = [unit for unit, count in zip(found.units, known, strict=True) if count >= MIN_OBSERVATIONS]
+    say = catalogue("attendance", context.language)
+    fitted = _fitted(found, full, wanted, config, context)
+    table = backtest_of(fitted, found.digest())
+    is_better = table.chosen == PER_SERIES
+    units = {unit: facts for one in fitted for unit, facts in _units(one, is_better).items()}
     state: dict[str, Any] = {
         "state_version": STATE_VERSION,
-        "family": table.chosen,
-        "units": units,
-        "floored": [found.units[unit] for unit in floored],
-        "horizon": plan.horizon,
-        "encoder": {"kept": dict(encoder.kept), "dropped": dict(encoder.dropped)},
-        "margins": _margins_state(margins),
-        "coverage": realized_coverage(residuals),
-        "observations": table.observations,
-        "alternatives": {score.candidate: score.metrics["mase"] for score in table.scores},
-        "unit_alternatives": {found.units[unit]: errors for unit, errors in unit_errors(cases).items()},
-        "boosting": _final_boosting(found, panel, encoder, table.chosen, context.seed),
-        "prophet": _final_prophet(found, units, table.chosen),
+        "series": {
+            "is_better": is_better,
+            "grids": {one.grid.cadence.name: _grid_state(one) for one in fitted},
+            "units": units,
+            "prophet": {unit: fit for one in fitted for unit, fit in one.prophet.items()},
+        },
     }
+    dropped = {name: reason for one in fitted for name, reason in one.encoder.dropped.items()}
     return Trained(
         model=AttendanceModel(state),
         backtest=table,
-        params={
-            "horizon_days": plan.horizon,
-            "window_days": config.window_days or found.days,
-            "folds": len(plan.origins),
-            "units": len(found.units),
-            "days": found.days,
-            "training_rows": len(panel.people),
-            "attributes": sorted(encoder.kept),
-            "floored_units": len(floored),
-            "seed": context.seed,
-            **plan.notes,
-        },
-        dropped=encoder.dropped,
+        params=_params(found, fitted, units, wanted, config, context),
+        dropped=dropped,
         data_hash=found.digest(),
         sample=_sample(training, context),
+        choices=_choices(units, say),
+        data=_data(found, fitted),
+        limits=_limits(fitted, say),
     )
 
 
-def _plan(found: History, config: TrainConfig) -> _Plan:
-    wanted = tuple(dict.fromkeys((RULE, *(config.candidates or CANDIDATES))))
-    unknown = [name for name in wanted if name not in CANDIDATES]
-    if unknown:
-        raise invalid("candidate", unknown[0], CANDIDATES)
+def _wanted(config: TrainConfig) -> tuple[str, ...]:
+    """The families to try, the rule always first; asking for the combination or the choice alone asks for all."""
+    allowed = (*FAMILIES, COMBINATION, PER_SERIES)
+    asked = tuple(config.candidates or FAMILIES)
+    for name in asked:
+        if name not in allowed:
+            raise invalid("candidate", name, allowed)
     if config.horizon_days is not None and config.horizon_days < 1:
         raise invalid("horizon_days", config.horizon_days, "a whole number from 1")
-    horizon = min(config.horizon_days or HORIZON_DAYS, found.days // 3)
-    origins = rolling_origins(
-        found.days, horizon=horizon, folds=FOLDS, minimum=MIN_TRAINING_DAYS, step=min(FOLD_STEP_DAYS, horizon)
-    )
-    # A fold in which nobody was open, as a holiday is for a horizon of one day, has nothing to be judged by.
-    origins = [origin for origin in origins if len(test_panel(found, origin, horizon).people)]
-    if not origins:
-        raise NotReady(f"{found.days} days of history leave no backtest of {horizon} days after {MIN_TRAINING_DAYS}")
-    notes: dict[str, str] = {}
-    fits = len(found.units) * (len(origins) + 1)
-    if PROPHET in wanted and fits > MAX_PROPHET_FITS:
-        wanted = tuple(name for name in wanted if name != PROPHET)
-        notes["prophet"] = f"left out: {fits} fits, above {MAX_PROPHET_FITS}"
-    return _Plan(horizon, tuple(origins), wanted, notes)
+    named = [name for name in asked if name in FAMILIES]
+    return tuple(dict.fromkeys((RULE, *(named or FAMILIES))))
 
 
-def _fold(found: History, panel: Panel, encoder: Encoder, plan: _Plan, fold: int, origin: int, seed: int) -> list[Case]:
-    """Every candidate's forecasts of one fold, on exactly the same days."""
-    test = test_panel(found, origin, plan.horizon)
-    scale = scales(found, origin)
-    encoded = encoder.encode(test.attributes(found))
-    boosting = None
-    if {BOOSTING, MEAN} & set(plan.candidates):
-        boosting = _fit_boosting(found, panel.before(origin), encoder, seed)
-    capacity = test.rows[:, COLUMN["capacity"]]
-    cases = []
-    for name in plan.candidates:
-        if name == PROPHET:
-            forecast = _prophet_fold(found, test, origin)
-        else:
-            forecast = candidates.combined(name, test.rows, encoded, boosting)
-        weekend = found.weekdays[test.target] >= 6
-        cases.append(
-            Case(
-                name,
-                fold,
-                test.unit,
-                test.lead,
-                weekend,
-                test.people,
-                candidates.capped(forecast, capacity),
-                scale[test.unit],
-            )
-        )
-    return cases
+def _fitted(
+    found: History, full: pl.DataFrame, wanted: Sequence[str], config: TrainConfig, context: Context
+) -> list[Fitted]:
+    out = []
+    for grid in found.grids:
+        steps = None if config.horizon_days is None else _steps(config.horizon_days, grid.cadence)
+        plan = plan_for(grid, wanted, steps, len(found.units))
+        if len(plan.origins) < 2 or not (grid.known >= grid.cadence.known).any():
+            continue  # its units go by the rule: a choice cannot be judged on one fold
+        one = fit_grid(grid, _encoder(grid, full, config), plan, context.seed)
+        if one.judged:
+            out.append(one)
+    if not out:
+        longest = max((int(grid.spans.max(initial=0)) for grid in found.grids), default=0)
+        raise NotReady(f"a history of {longest} steps leaves no backtest on two origins for {context.partner}")
+    return out
 
 
-def _fit_boosting(found: History, panel: Panel, encoder: Encoder, seed: int) -> Any:
-    """Unweighted: weights by scale changed the error by 0.003 and cost a third of the time."""
-    encoded = encoder.encode(panel.attributes(found))
-    return candidates.fit_boosting(panel.rows, encoded, panel.people, seed)
+def _steps(days: int, cadence: Cadence) -> int:
+    return max(1, int(np.ceil(days / cadence.days)))
 
 
-def _prophet_fold(found: History, test: Panel, origin: int) -> Any:
-    """Seasonal naive where a unit has too few days for prophet."""
-    forecast = candidates.seasonal_naive(test.rows).copy()
-    for unit in np.unique(test.unit):
-        model = _fit_prophet(found, int(unit), origin)
-        if model is None:
-            continue
-        own = test.unit == unit
-        days = [found.day(int(target)) for target in test.target[own]]
-        holiday = test.rows[own, COLUMN["is_holiday"]]
-        forecast[own] = prophet_family.parts(model, days, holiday).sum(axis=1)
-    return forecast
+def _encoder(grid: Grid, full: pl.DataFrame, config: TrainConfig) -> Encoder:
+    own = full.filter(~pl.col("is_past").fill_null(True) & pl.col("status").is_in(COUNTED))
+    own = own.filter(pl.col("unit").is_in(list(grid.units)))
+    coming = [flat_attributes(cell) for cell in own["attributes"].to_list()]
+    past = [grid.attributes[place] for place in sorted(grid.attributes)]
+    empty = int(grid.known.sum()) - len(past)
+    return fit_encoder([*past, *({} for _ in range(empty))] if past else [], config.excluded_attributes, coming)
 
 
-def _fit_prophet(found: History, unit: int, origin: int) -> Any | None:
-    people = found.people[unit, :origin]
-    if np.isfinite(people).sum() < prophet_family.MIN_OBSERVATIONS:
-        return None
-    days = [found.day(index) for index in range(origin)]
-    holidays = [days[index] for index in np.flatnonzero(found.holiday[unit, :origin] > 0)]
-    return prophet_family.fit(days, people, holidays)
+def _grid_state(one: Fitted) -> dict[str, Any]:
+    cases = residuals(one, PER_SERIES)
+    return {
+        "horizon": one.plan.horizon,
+        "encoder": {"kept": dict(one.encoder.kept), "dropped": dict(one.encoder.dropped)},
+        "margins": _margins_state(fit_margins(cases)),
+        "coverage": realized_coverage(cases),
+        "observations": len(cases.actual),
+        "boosting": one.boosting,
+    }
 
 
-def _final_boosting(found: History, panel: Panel, encoder: Encoder, chosen: str, seed: int) -> Any | None:
-    if chosen not in (BOOSTING, MEAN):
-        return None
-    return _fit_boosting(found, panel, encoder, seed)
+def _units(one: Fitted, is_better: bool) -> dict[str, dict[str, Any]]:
+    """Every unit with enough history: its family and weights, the alternatives' errors, and what its choice rests on."""
+    ratio = spreads(one, PER_SERIES)[:, -1]
+    chosen = one.selection
+    out: dict[str, dict[str, Any]] = {}
+    for number in np.flatnonzero(one.grid.known >= one.grid.cadence.known):
+        unit = one.grid.units[number]
+        weights = {
+            name: float(w) for name, w in zip(one.plan.families, chosen.weights[:, number], strict=True) if w > 0
+        }
+        if unit not in one.prophet and PROPHET in weights:
+            weights.pop(PROPHET)
+        weights = {name: weight / sum(weights.values()) for name, weight in weights.items()} or {RULE: 1.0}
+        scores = {name: float(own[number]) for name, own in chosen.own.items() if np.isfinite(own[number])}
+        family = chosen.names[number] if is_better else RULE
+        if family != RULE and len(weights) == 1:
+            family = next(iter(weights))
+        others = {name: score for name, score in scores.items() if name != RULE}
+        out[unit] = {
+            "cadence": one.grid.cadence.name,
+            "family": family,
+            "weights": weights if family != RULE else {RULE: 1.0},
+            "alternatives": {name: round(score, 4) for name, score in scores.items()},
+            "runner_up": min(others, key=lambda name: others[name]) if others else RULE,
+            "folds": int(np.ceil(chosen.folds[number])),
+            "ratio": float(ratio[number]),
+            "why": _why(family, scores, is_better, float(np.ptp(_known(one.grid, int(number))))),
+        }
+    return out
 
 
-def _final_prophet(found: History, units: Sequence[str], chosen: str) -> dict[str, dict[str, Any]]:
-    """Per unit prophet's JSON and its mean trend over the last four weeks, the level that "usual" means."""
-    fitted: dict[str, dict[str, Any]] = {}
-    if chosen != PROPHET:
-        return fitted
-    for unit in units:
-        model = _fit_prophet(found, found.units.index(unit), found.days)
-        if model is not None:
-            days = [found.day(index) for index in range(max(0, found.days - 56), found.days)]
-            trend = prophet_family.parts(model, days, np.zeros(len(days)))[:, 0]
-            fitted[unit] = {"json": prophet_family.to_json(model), "trend": float(trend.mean())}
-    return fitted
+def _known(grid: Grid, unit: int) -> Any:
+    people = grid.people[unit]
+    return people[np.isfinite(people)]
+
+
+def _why(family: str, scores: Mapping[str, float], is_better: bool, spread: float) -> str:
+    if spread == 0:
+        return "constant"
+    if not is_better:
+        return "no_model"
+    if not scores:
+        return "untested"
+    return family if family == COMBINATION else "rule" if family == RULE else "family"
 
 
 def _margins_state(margins: Margins) -> dict[str, list[float]]:
-    return {"shift": list(margins.shift), "low": list(margins.low), "high": list(margins.high)}
+    return {
+        "shift": list(margins.shift),
+        "low": list(margins.low),
+        "high": list(margins.high),
+        "edges": list(margins.edges),
+    }
+
+
+def _params(
+    found: History,
+    fitted: Sequence[Fitted],
+    units: Mapping[str, Mapping[str, Any]],
+    wanted: Sequence[str],
+    config: TrainConfig,
+    context: Context,
+) -> dict[str, Any]:
+    families = [facts["family"] for facts in units.values()]
+    params: dict[str, Any] = {
+        "horizon": {one.grid.cadence.name: one.plan.horizon for one in fitted},
+        "window_days": config.window_days,
+        "folds": {one.grid.cadence.name: len(one.plan.origins) for one in fitted},
+        "units": len(found.units),
+        "steps": {one.grid.cadence.name: one.grid.length for one in fitted},
+        "training_rows": sum(one.rows for one in fitted),
+        "attributes": sorted({name for one in fitted for name in one.encoder.kept}),
+        "families": {name: families.count(name) for name in dict.fromkeys(families)},
+        "seed": context.seed,
+    }
+    capped = [
+        one
+        for one in fitted
+        if config.horizon_days and _steps(config.horizon_days, one.grid.cadence) > one.plan.horizon
+    ]
+    if capped:
+        params["horizon_capped"] = f"{config.horizon_days} days were asked for; a third of the history is " + ", ".join(
+            f"{one.plan.horizon} {one.grid.cadence.name} steps" for one in capped
+        )
+    if PROPHET in wanted and not all(PROPHET in one.plan.families for one in fitted):
+        params["prophet"] = f"left out: {len(found.units)} series need more than {MAX_PROPHET_FITS} fits"
+    return params
+
+
+def _choices(units: Mapping[str, Mapping[str, Any]], say: Catalogue) -> tuple[Choice, ...]:
+    return tuple(
+        Choice(
+            subject=unit.split("|", 2)[2],
+            family=facts["family"],
+            scores=facts["alternatives"],
+            why=sentences.why(say, facts),
+            observations=facts["folds"],
+        )
+        for unit, facts in sorted(units.items())[:MAX_CHOICES]
+    )
+
+
+def _data(found: History, fitted: Sequence[Fitted]) -> dict[str, Any]:
+    """For the model card: counts and dates alone."""
+    known = sum(int(grid.known.sum()) for grid in found.grids)
+    cells = sum(int(grid.spans[grid.known > 0].sum()) for grid in found.grids)
+    days = [
+        grid.calendar.when[np.isfinite(grid.people)].astype("datetime64[D]") for grid in found.grids if grid.known.any()
+    ]
+    return {
+        "rows": known,
+        "subjects": len(found.units),
+        "from": str(min(part.min() for part in days)),
+        "to": str(max(part.max() for part in days)),
+        "missing_share": round(1 - known / cells, 4) if cells else 0.0,
+        "cadences": {grid.cadence.name: len(grid.units) for grid in found.grids},
+        "judged_folds": {one.grid.cadence.name: len(one.judged) for one in fitted},
+    }
+
+
+def _limits(fitted: Sequence[Fitted], say: Catalogue) -> tuple[str, ...]:
+    horizons = ", ".join(f"{say.number(one.plan.horizon)} {say(f'ahead.{one.grid.cadence.name}')}" for one in fitted)
+    known = ", ".join(f"{say.number(one.grid.cadence.known)}" for one in fitted)
+    return (
+        say("limit.horizon", horizons=horizons), say("limit.new", known=known), say("limit.cause"), say("limit.people"),
+    )  # fmt: skip
 
 
 def _sample(training: pl.DataFrame, context: Context) -> list[FeatureRow]:
-    """Feature rows of the newest past days, as if they were still to come: example input without any live frame."""
+    """Feature rows of the newest past events, as if they were still to come: example input without any live frame."""
     from models.attendance.rows import example_rows
 
     return example_rows(training, context)

@@ -10,15 +10,15 @@ import pytest
 
 from integrator.contracts.errors import InvalidInput, NotReady
 from models.attendance.history import history
-from models.attendance.readiness import MIN_DAYS, MIN_OBSERVATIONS
+from models.attendance.cadence import DAILY
 from models.attendance.rows import ENDED_DAYS, SILENT_DAYS
 from models.base import Prediction, TrainConfig, Trained
 from models.registry import use_case
 from models.rounding import sums
-from tests.attendance_frames import CONTEXT, TODAY, arena, event, frame, series, synthetic_people, training
+from tests.attendance_frames import CONTEXT, TODAY, arena, event, frame, series, speaking, synthetic_people, training
 
 ATTENDANCE = use_case("attendance")
-FAST = TrainConfig(candidates=("weekday_profile",))
+FAST = TrainConfig(candidates=("exponential_smoothing",))
 
 
 def usual(days: int = 63, level: float = 300, seed: int = 9) -> list[int | None]:
@@ -100,9 +100,7 @@ def crowd(good: list[dict[str, Any]]) -> dict[str, list[Prediction]]:
         for name, rows in ODD.items()
     ]
     live = frame(good, *renamed)
-    state = ATTENDANCE.train(training(live), FAST, CONTEXT).model.state()
-    # whichever won on this crowd, it is the model that has to speak here
-    model = ATTENDANCE.restore({**state, "family": "weekday_profile", "floored": []})
+    model = speaking(ATTENDANCE.train(training(live), FAST, CONTEXT), "exponential_smoothing")
     found: dict[str, list[Prediction]] = {}
     for row, prediction in zip(rows := ATTENDANCE.rows(live, CONTEXT), model.predict(rows), strict=True):
         name = row["subject"]["id"] if row["subject"]["kind"] == "series" else row["series_id"]
@@ -126,7 +124,7 @@ def test_an_odd_series_alone_is_trained_or_not_ready_with_counts(name: str) -> N
     live = training(frame(ODD[name]))
     ready = ATTENDANCE.readiness(live, CONTEXT)
     if not ready.ready:
-        with pytest.raises(NotReady, match=rf"of {MIN_DAYS} days of attendance history"):
+        with pytest.raises(NotReady, match=r"of \d+ (days|weeks) of attendance history"):
             ATTENDANCE.train(live, FAST, CONTEXT)
         return
     found = ATTENDANCE.train(live, FAST, CONTEXT)
@@ -159,7 +157,8 @@ def test_infinite_and_missing_numbers_are_not_known() -> None:
     odd = pl.Series([float("inf"), float("-inf"), float("nan"), None])
     some = live.head(4).with_columns(attendance=odd)
     found = history(pl.concat([some, live.slice(4)]))
-    assert found.people.shape == (1, 59) and np.isfinite(found.people).all()
+    people = found.grid("daily").people
+    assert people.shape == (1, 59) and np.isfinite(people).all()
 
 
 def test_attributes_that_json_cannot_hold_are_not_known() -> None:
@@ -179,19 +178,18 @@ def test_today_s_evening_is_seen_as_today_though_its_matinee_is_counted() -> Non
     assert beside["features"]["weekday"] == TODAY.isoweekday() == alone["features"]["weekday"]
     assert beside["features"] == alone["features"]
     tomorrow = ATTENDANCE.rows(frame(evenings, [matinee]), CONTEXT)[1]
-    assert (tomorrow["features"]["weekday"], tomorrow["features"]["lead_days"]) == (TODAY.isoweekday() + 1, 1)
+    assert (tomorrow["features"]["weekday"], tomorrow["features"]["lead"]) == (TODAY.isoweekday() + 1, 1)
 
 
 @pytest.mark.parametrize(("gap", "status"), [(SILENT_DAYS - 1, "ready"), (SILENT_DAYS, "fallback")])
 def test_the_model_is_silent_after_four_weeks_without_news(gap: int, status: str, good: list[dict[str, Any]]) -> None:
     live = frame(good, series("odd", usual(), gap=gap))
-    model = ATTENDANCE.train(training(live), FAST, CONTEXT).model
-    assert model.state()["family"] == "weekday_profile"
+    model = speaking(ATTENDANCE.train(training(live), FAST, CONTEXT), "exponential_smoothing")
     rows = [r for r in ATTENDANCE.rows(live, CONTEXT) if r["subject"]["id"].startswith("odd-")]
     assert {p.status for p in model.predict(rows)} == {status}
 
 
-@pytest.mark.parametrize(("days", "ready"), [(MIN_DAYS - 1, False), (MIN_DAYS, True)])
+@pytest.mark.parametrize(("days", "ready"), [(DAILY.span - 1, False), (DAILY.span, True)])
 def test_readiness_at_the_least_number_of_days(days: int, ready: bool) -> None:
     live = training(frame(series("a", usual(days))))
     assert ATTENDANCE.readiness(live, CONTEXT).ready is ready
@@ -199,36 +197,40 @@ def test_readiness_at_the_least_number_of_days(days: int, ready: bool) -> None:
 
 @pytest.mark.parametrize(("every", "ready"), [(2, True), (3, False)])
 def test_readiness_at_the_least_number_of_known_days(every: int, ready: bool) -> None:
-    known: list[int | None] = [10 if n % every == 0 else None for n in range(MIN_DAYS)]
+    known: list[int | None] = [10 if n % every == 0 else None for n in range(DAILY.span)]
     found = ATTENDANCE.readiness(training(frame(series("a", [*known, 10]))), CONTEXT)
     assert found.ready is ready
-    assert found.requirements[1].have == MIN_DAYS // every + 1
-    assert (found.requirements[1].have >= MIN_OBSERVATIONS) is ready
+    assert found.requirements[1].have == DAILY.span // every + 1
+    assert (found.requirements[1].have >= DAILY.known) is ready
 
 
 @pytest.mark.parametrize(("wanted", "horizon"), [(None, 14), (7, 7), (1, 1), (400, 21)])
 def test_the_horizon_is_as_asked_and_never_over_a_third_of_the_history(wanted: int | None, horizon: int) -> None:
-    config = TrainConfig(candidates=("weekday_profile",), horizon_days=wanted)
+    config = TrainConfig(candidates=("exponential_smoothing",), horizon_days=wanted)
     found = ATTENDANCE.train(training(arena(days=63)), config, CONTEXT)
-    assert found.params["horizon_days"] == horizon == found.model.state()["horizon"]
+    assert found.params["horizon"] == {"daily": horizon}
+    assert found.model.state()["series"]["grids"]["daily"]["horizon"] == horizon
+    assert ("horizon_capped" in found.params) is (wanted == 400)
 
 
 def test_the_window_is_kept_and_too_short_a_one_is_not_ready() -> None:
     live = training(arena(days=90))
-    config = TrainConfig(candidates=("weekday_profile",), window_days=50)
+    config = TrainConfig(candidates=("exponential_smoothing",), window_days=50)
     found = ATTENDANCE.train(live, config, CONTEXT)
-    assert (found.params["window_days"], found.params["days"]) == (50, 50)
-    with pytest.raises(NotReady, match=f"20 of {MIN_DAYS} days"):
+    assert (found.params["window_days"], found.params["steps"]) == (50, {"daily": 50})
+    with pytest.raises(NotReady, match=f"20 of {DAILY.span} days"):
         ATTENDANCE.train(live, TrainConfig(window_days=20), CONTEXT)
 
 
 def test_the_rule_is_always_compared_and_unknown_candidates_name_those_allowed() -> None:
     live = training(arena())
-    found = ATTENDANCE.train(live, TrainConfig(candidates=("weekday_profile", "weekday_profile")), CONTEXT)
-    assert [score.candidate for score in found.backtest.scores] == ["seasonal_naive", "weekday_profile"]
+    found = ATTENDANCE.train(live, TrainConfig(candidates=("exponential_smoothing", "exponential_smoothing")), CONTEXT)
+    assert [score.candidate for score in found.backtest.scores] == [
+        "seasonal_naive", "exponential_smoothing", "combination", "per_series",
+    ]  # fmt: skip
     with pytest.raises(InvalidInput) as caught:
-        ATTENDANCE.train(live, TrainConfig(candidates=("weekday_profile", "lstm")), CONTEXT)
-    for name in ("lstm", "seasonal_naive", "weekday_profile", "prophet", "gradient_boosting", "mean"):
+        ATTENDANCE.train(live, TrainConfig(candidates=("exponential_smoothing", "lstm")), CONTEXT)
+    for name in ("lstm", "seasonal_naive", "seasonal_mean", "exponential_smoothing", "prophet", "gradient_boosting"):
         assert name in str(caught.value)
 
 
@@ -237,10 +239,10 @@ def test_excluded_attributes_never_reach_the_model() -> None:
     days = [TODAY - timedelta(days=len(people) - n) for n in range(len(people))]
     rows = [event("a", day, value, attributes=json.dumps({"rain": n % 5, "act": "xyz"[n % 3]}))
             for n, (day, value) in enumerate(zip(days, people, strict=True))]  # fmt: skip
-    config = TrainConfig(candidates=("weekday_profile",), excluded_attributes=("rain",))
+    config = TrainConfig(candidates=("exponential_smoothing",), excluded_attributes=("rain",))
     found = ATTENDANCE.train(training(frame(rows)), config, CONTEXT)
     assert found.dropped == {"rain": "excluded by configuration"} and found.params["attributes"] == ["act"]
-    assert set(found.model.state()["encoder"]["kept"]) == {"act"}
+    assert set(found.model.state()["series"]["grids"]["daily"]["encoder"]["kept"]) == {"act"}
 
 
 def test_a_column_of_many_texts_is_left_out_with_its_count() -> None:
