@@ -32,6 +32,7 @@ USE_CASES: tuple[UseCaseSpec, ...] = (
             "gradient_boosting",
             "combination",
             "per_series",
+            "booking_curve",
         ),
     ),
     UseCaseSpec(

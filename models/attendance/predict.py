@@ -10,6 +10,8 @@ from integrator.contracts.errors import Defect
 from integrator.contracts.insight import Interval, Subject
 from models.attendance import candidates, prophet_family, sentences
 from models.attendance.attributes import Encoder
+from models.attendance.booking.predict import predict as booking
+from models.attendance.booking.served import Served, speaks
 from models.attendance.candidates import BOOSTING, FAMILIES, PROPHET, RULE
 from models.attendance.explain import ACTIONABLE, Inputs, contributions, shapley
 from models.attendance.features import COLUMN
@@ -40,6 +42,7 @@ class AttendanceModel:
         self._state = dict(state)
         self._units: Mapping[str, Any] = state["series"]["units"]
         self._grids: Mapping[str, Any] = state["series"]["grids"]
+        self._booking = None if state["booking"] is None else Served.restored(state["booking"])
 
     def state(self) -> dict[str, Any]:
         """What `AttendanceModel(state)` was made from."""
@@ -51,8 +54,13 @@ class AttendanceModel:
 
     def _events(self, rows: Sequence[FeatureRow]) -> list[Prediction]:
         found: dict[int, Prediction] = {}
+        if self._booking is not None:
+            own = [n for n, row in enumerate(rows) if speaks(self._booking, row, is_series=self._speaks_for(row))]
+            found.update(zip(own, booking(self._booking, [rows[n] for n in own]), strict=True))
         for name in self._grids:
-            own = [n for n, row in enumerate(rows) if row["cadence"] == name and self._speaks_for(row)]
+            own = [
+                n for n, row in enumerate(rows) if n not in found and row["cadence"] == name and self._speaks_for(row)
+            ]
             found.update(zip(own, self._modelled(name, [rows[n] for n in own]), strict=True))
         return [found[n] if n in found else self._ruled(row) for n, row in enumerate(rows)]
 

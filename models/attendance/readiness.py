@@ -8,8 +8,12 @@ from models.attendance.history import History
 from models.messages import ENGLISH, catalogue
 
 
-def readiness(history: History, language: str = ENGLISH) -> Readiness:
-    """Steps and known attendances of the unit that is furthest, with the days until both suffice at the present pace."""
+def readiness(history: History, language: str = ENGLISH, booked: Requirement | None = None) -> Readiness:
+    """Steps and known attendances of the unit that is furthest, with the days until both suffice at the present pace.
+
+    `booked` is what the partner's ticket sales have and need: either way leads to a model, so that of two that are
+    not there yet the nearer one is told, and of one that is there the other is told only if it is there too.
+    """
     cadence, span, known = _furthest(history)
     pace = known / span if span else 0.0
     wait = math.ceil(max(0, cadence.known - known) / pace * cadence.days) if pace else None
@@ -19,8 +23,18 @@ def readiness(history: History, language: str = ENGLISH) -> Readiness:
         Requirement("history_days", say(f"readiness.{cadence.name}_span"), span, cadence.span, left),
         Requirement("known_days", say(f"readiness.{cadence.name}_known"), known, cadence.known, wait),
     ]
+    requirements = _nearer(requirements, booked)
     rung = "none" if not known else "partner" if all(r.met for r in requirements) else "rule"
     return Readiness("attendance", rung, requirements)  # type: ignore[arg-type]
+
+
+def _nearer(series: list[Requirement], booked: Requirement | None) -> list[Requirement]:
+    if booked is None:
+        return series
+    reached = min(one.have / one.need for one in series)
+    if all(one.met for one in series):
+        return [*series, booked] if booked.met else series
+    return [booked] if booked.met or booked.have / booked.need >= reached else series
 
 
 def _furthest(history: History) -> tuple[Cadence, int, int]:

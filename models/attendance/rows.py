@@ -14,6 +14,7 @@ import numpy as np
 import polars as pl
 
 from models.attendance.attributes import flat_attributes
+from models.attendance.booking.rows import booking_facts, sold_events
 from models.attendance.cadence import DAILY, Cadence, Ints, steps
 from models.attendance.features import FEATURES, Seen, features
 from models.attendance.grid import Calendar, Floats, Grid, naive_scales, trusted_capacity
@@ -47,7 +48,7 @@ def rows(live: pl.DataFrame, context: Context) -> list[FeatureRow]:
     coming = full.filter(
         ~pl.col("is_past") & (pl.col("status") == "scheduled") & (pl.col("local").dt.date() >= now.date())
     ).sort("local", "unit", "event_id")
-    events = event_rows(found, full, coming, now, context)
+    events = _with_bookings(event_rows(found, full, coming, now, context), full, coming, context)
     return events + _series_rows(events, full, now.date(), context)
 
 
@@ -60,6 +61,24 @@ def example_rows(training: pl.DataFrame, context: Context) -> list[FeatureRow]:
     if not isinstance(cut, datetime) or not earlier.height:
         return []
     return event_rows(history_of(earlier), known, later.filter(pl.col("local") >= cut), cut, context)
+
+
+def _with_bookings(
+    events: list[FeatureRow], full: pl.DataFrame, coming: pl.DataFrame, context: Context
+) -> list[FeatureRow]:
+    """The rows with what is sold of each event, and rows of those on sale that are further ahead."""
+    known = sold_events(full).height
+    there = {(row["subject"]["platform"], row["subject"]["id"]): row for row in events}
+    out: list[FeatureRow] = []
+    for event in coming.to_dicts():
+        row = there.get((str(event["platform"]), str(event["event_id"])))
+        facts = booking_facts(event, context.as_of, context.timezone, known)
+        if row is None and facts is None:
+            continue
+        found = _row(event, context, DAILY) if row is None else row
+        found["booking"] = None if facts is None else {**facts, "is_far": row is None}
+        out.append(found)
+    return out
 
 
 def event_rows(
@@ -173,6 +192,7 @@ def _row(event: dict[str, Any], context: Context, cadence: Cadence) -> FeatureRo
         "attributes": flat_attributes(event["attributes"]),
         "history": None,
         "similar": None,
+        "booking": None,
     }
 
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from integrator.contracts.insight import Interval, Subject
 from models.attendance import candidates, sentences
+from models.attendance.booking.rows import not_yet
 from models.attendance.cadence import BY_NAME, DAILY
 from models.attendance.candidates import RULE
 from models.attendance.explain import contributions
@@ -47,7 +48,8 @@ def by_rule(row: FeatureRow, why: str = "only", unit: Mapping[str, Any] | None =
     say = sentences.words_of(row)
     facts = row["history"]
     if facts is None:
-        return refused(row, sentences.refusal(say, "no_history", row))
+        is_far = row.get("booking") is not None and row["booking"]["is_far"]
+        return refused(row, not_yet(row) if is_far else sentences.refusal(say, "no_history", row))
     if facts["has_ended"]:
         return refused(row, sentences.refusal(say, "ended", row, days=say.number(facts["silent_days"])))
     if (lead := row["features"]["lead"]) > facts["reach"]:

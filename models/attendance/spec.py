@@ -19,11 +19,13 @@ class Attendance:
         return registry.spec("attendance")
 
     def readiness(self, training: pl.DataFrame, context: Context) -> Readiness:
-        """Steps of history and known attendances of the longest series, against what a model needs."""
-        from models.attendance.history import history
+        """Steps and known attendances of the longest series, or past events with sales, against what a model needs."""
+        from models.attendance.booking.readiness import requirement
+        from models.attendance.history import history_of, prepared
         from models.attendance.readiness import readiness
 
-        return readiness(history(training, timezone=context.timezone), context.language)
+        full = prepared(training, context.timezone)
+        return readiness(history_of(full), context.language, requirement(full, context.language))
 
     def train(self, training: pl.DataFrame, config: TrainConfig, context: Context) -> Trained:
         """Backtest all candidates over all of the partner's series and fit the best; raises `NotReady`."""
@@ -32,7 +34,7 @@ class Attendance:
         return train(training, config, context)
 
     def rows(self, live: pl.DataFrame, context: Context, history: pl.DataFrame | None = None) -> list[FeatureRow]:
-        """Every scheduled event within its cadence's horizon, and every series with or lately with one."""
+        """Every scheduled event within its cadence's horizon or on sale, and every series with or lately with one."""
         from models.attendance.rows import rows
 
         return rows(live, context)

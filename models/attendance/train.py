@@ -10,6 +10,10 @@ from integrator.contracts.errors import NotReady, invalid
 from models.attendance import sentences
 from models.attendance.attributes import Encoder, fit_encoder, flat_attributes
 from models.attendance.backtest import backtest_of, residuals, spreads
+from models.attendance.booking import model as booking_model
+from models.attendance.booking import training as booking
+from models.attendance.booking.backtest import BOOKING
+from models.attendance.booking.readiness import requirement
 from models.attendance.cadence import Cadence
 from models.attendance.candidates import COMBINATION, FAMILIES, PER_SERIES, PROPHET, RULE
 from models.attendance.fitting import MAX_PROPHET_FITS, Fitted, fit_grid, plan_for
@@ -34,13 +38,18 @@ def train(training: pl.DataFrame, config: TrainConfig, context: Context) -> Trai
     wanted = _wanted(config)
     full = prepared(training, context.timezone)
     found = history_of(full, window_days=config.window_days)
-    ready = readiness(found, context.language)
+    ready = readiness(found, context.language, requirement(full, context.language))
     if not ready.ready:
         raise NotReady(f"attendance of {context.partner} is not ready for a model of its own: {ready}")
     say = catalogue("attendance", context.language)
+    learned = booking_model.fit(full) if not config.candidates or BOOKING in config.candidates else None
     fitted = _fitted(found, full, wanted, config, context)
-    table = backtest_of(fitted, found.digest())
-    is_better = table.chosen == PER_SERIES
+    if not fitted and learned is None:
+        longest = max((int(grid.spans.max(initial=0)) for grid in found.grids), default=0)
+        raise NotReady(f"a history of {longest} steps leaves no backtest on two origins for {context.partner}")
+    series = backtest_of(fitted, found.digest()) if fitted else None
+    is_better = series is not None and series.chosen == PER_SERIES
+    table, served = booking.joined(series, fitted, learned, full)
     units = {unit: facts for one in fitted for unit, facts in _units(one, is_better).items()}
     state: dict[str, Any] = {
         "state_version": STATE_VERSION,
@@ -50,24 +59,25 @@ def train(training: pl.DataFrame, config: TrainConfig, context: Context) -> Trai
             "units": units,
             "prophet": {unit: fit for one in fitted for unit, fit in one.prophet.items()},
         },
+        "booking": None if served is None else served.plain(),
     }
     dropped = {name: reason for one in fitted for name, reason in one.encoder.dropped.items()}
     return Trained(
         model=AttendanceModel(state),
         backtest=table,
-        params=_params(found, fitted, units, wanted, config, context),
+        params={**_params(found, fitted, units, wanted, config, context), **booking.params(served)},
         dropped=dropped,
-        data_hash=found.digest(),
+        data_hash=booking.digest(found.digest(), served),
         sample=_sample(training, context),
-        choices=_choices(units, say),
+        choices=(*booking.choices(served, say), *_choices(units, say)),
         data=_data(found, fitted),
-        limits=_limits(fitted, say),
+        limits=(*booking.limits(served, say), *_limits(fitted, say)),
     )
 
 
 def _wanted(config: TrainConfig) -> tuple[str, ...]:
     """The families to try, the rule always first; asking for the combination or the choice alone asks for all."""
-    allowed = (*FAMILIES, COMBINATION, PER_SERIES)
+    allowed = (*FAMILIES, COMBINATION, PER_SERIES, BOOKING)
     asked = tuple(config.candidates or FAMILIES)
     for name in asked:
         if name not in allowed:
@@ -75,7 +85,8 @@ def _wanted(config: TrainConfig) -> tuple[str, ...]:
     if config.horizon_days is not None and config.horizon_days < 1:
         raise invalid("horizon_days", config.horizon_days, "a whole number from 1")
     named = [name for name in asked if name in FAMILIES]
-    return tuple(dict.fromkeys((RULE, *(named or FAMILIES))))
+    every = () if set(asked) <= {BOOKING} else FAMILIES
+    return tuple(dict.fromkeys((RULE, *(named or every))))
 
 
 def _fitted(
@@ -90,9 +101,6 @@ def _fitted(
         one = fit_grid(grid, _encoder(grid, full, config), plan, context.seed)
         if one.judged:
             out.append(one)
-    if not out:
-        longest = max((int(grid.spans.max(initial=0)) for grid in found.grids), default=0)
-        raise NotReady(f"a history of {longest} steps leaves no backtest on two origins for {context.partner}")
     return out
 
 

@@ -4,6 +4,7 @@ Days before the start are local dates: 0 is the day itself. Column k of `Curves.
 end of the day that lies k days before the start.
 """
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
@@ -24,6 +25,8 @@ MAX_DAYS_OUT = 400
 """Earlier sales count as sold by then."""
 MAX_EVENTS = 1_000
 """The newest past events that are kept to compare with; a prediction reads all of them."""
+MIN_EVENTS = 20
+"""Past events with ticket sales and attendance that the family needs: half to learn from first, half to be judged on."""
 EPOCH = date(1970, 1, 1)
 OFTEN_ABOVE = 0.05
 """Share of a unit's past events with more people than fit, above which its capacity is no limit."""
@@ -31,12 +34,16 @@ OFTEN_ABOVE = 0.05
 
 @dataclass(frozen=True, kw_only=True)
 class Events:
-    """Facts of events, aligned. NaN is unknown; `day` counts from 1970, `lead` is the length of the sale in days."""
+    """Facts of events, aligned. NaN is unknown; `day` counts from 1970, `minute` from midnight, both local.
+
+    `lead` is the length of the sale in days.
+    """
 
     unit: Texts
     venue: Texts
     category: Texts
     day: Floats
+    minute: Floats
     holiday: Floats
     price: Floats
     capacity: Floats
@@ -86,6 +93,13 @@ class Curves:
     def take(self, index: NDArray[np.intp] | NDArray[np.bool_]) -> "Curves":
         """Some of them."""
         return Curves(events=self.events.take(index), sold=self.sold[index], attendance=self.attendance[index])
+
+    def digest(self) -> str:
+        """SHA-256 over facts, sales and attendance: equal digests mean equal training data."""
+        found = hashlib.sha256()
+        for name, array in self.plain().items():
+            found.update(json.dumps([name, array.tolist()]).encode())
+        return found.hexdigest()
 
     def plain(self) -> dict[str, Any]:
         """As a model's state keeps it: numpy arrays by name."""
@@ -144,6 +158,7 @@ def fact(row: Mapping[str, Any], found: Sequence[tuple[int, int]]) -> dict[str, 
         "venue": f"{row['platform']}|{row['venue_name'] or ''}",
         "category": row["category"] or "",
         "date": row["local"].date().isoformat(),
+        "minute": row["local"].hour * 60 + row["local"].minute,
         "is_holiday": bool(row["is_holiday"]),
         "average_price": None if price is None or not np.isfinite(float(price)) else float(price),
         "capacity": float(capacity) if capacity is not None and capacity > 0 else None,
@@ -158,6 +173,7 @@ def events_of(facts: Sequence[Mapping[str, Any]]) -> Events:
         venue=np.array([one["venue"] for one in facts], dtype=np.str_),
         category=np.array([one["category"] for one in facts], dtype=np.str_),
         day=_numbers((date.fromisoformat(one["date"]) - EPOCH).days for one in facts),
+        minute=_numbers(one["minute"] for one in facts),
         holiday=_numbers(one["is_holiday"] for one in facts),
         price=_numbers(one["average_price"] for one in facts),
         capacity=_numbers(one["capacity"] for one in facts),

@@ -112,8 +112,16 @@ def fit(matrix: Floats, target: Floats, buckets: NDArray[np.intp], moment: Float
     Rows weigh by how sure their number of days before the start is; the penalty is the one that, learned on the
     earlier moments, was best on the later ones.
     """
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
     if len(matrix) < MIN_ROWS:
         return NOTHING_LEARNED
+    # Small matrices: on a machine that others use too, several threads wait for each other.
+    with threadpool_limits(limits=1):
+        return _fit(matrix, target, buckets, moment)
+
+
+def _fit(matrix: Floats, target: Floats, buckets: NDArray[np.intp], moment: Floats) -> Ridge:
     wanted = np.clip(target, -WIDEST, WIDEST)
     weight = _weights(wanted, buckets)
     later = moment > np.quantile(moment, 1 - LATER_SHARE)

@@ -14,16 +14,14 @@ from numpy.typing import NDArray
 from models.attendance.booking import backtest, sell_out
 from models.attendance.booking.backtest import BOOKING, Cases
 from models.attendance.booking.buckets import BUCKETS, bucket
-from models.attendance.booking.curves import Curves, Events, past_curves
+from models.attendance.booking.curves import MIN_EVENTS, Curves, Events, past_curves
 from models.attendance.booking.explain import effects
 from models.attendance.booking.final_sales import GROUPS, Ridge
-from models.attendance.booking.margins import Margins, coverage, fit_margins, inside
-from models.attendance.booking.panel import CANDIDATES, LEARNED, MEAN, PACE, PICKUP, past_panel, rows
+from models.attendance.booking.margins import Margins, fit_margins, inside
+from models.attendance.booking.panel import CANDIDATES, LEARNED, MEAN, PACE, PICKUP, Panel, past_panel, rows
 from models.attendance.booking.similar import HALF_LIVES_DAYS, Query, likeness
 
 Floats = NDArray[np.float64]
-MIN_EVENTS = 20
-"""Past events with ticket sales and attendance that the family needs: half to learn from first, half to be judged on."""
 MIN_CASES = 40
 
 
@@ -133,12 +131,33 @@ class Fitted:
         return Query(events=facts.with_capacity(capacity), sold=query.sold, left=query.left)
 
 
-def fit(full: pl.DataFrame) -> tuple[Fitted, Cases] | None:
-    """The family fitted to a frame that `history.prepared` made, and its backtest; None where there is too little."""
+@dataclass(frozen=True, kw_only=True)
+class Learned:
+    """A fit and what it rests on: its backtest, and every past event as it stood at each checkpoint, by half-life."""
+
+    fitted: Fitted
+    cases: Cases
+    panels: Sequence[Panel]
+
+
+def fit(full: pl.DataFrame) -> Learned | None:
+    """The family fitted to a frame that `history.prepared` made; None where there is too little."""
     past, unlimited = past_curves(full)
     if len(past) < MIN_EVENTS:
         return None
-    panels = [past_panel(past, half_life) for half_life in HALF_LIVES_DAYS]
+    return _learned(past, [past_panel(past, half_life) for half_life in HALF_LIVES_DAYS], unlimited)
+
+
+def fit_before(learned: Learned, day: float) -> Fitted | None:
+    """The same from the events before a day (since 1970) alone; None where these were too few then."""
+    past = learned.fitted.past
+    earlier = past.take(past.events.day < day)  # oldest first, so that every event keeps its number
+    panels = [panel.take(panel.event < len(earlier)) for panel in learned.panels]
+    found = _learned(earlier, panels, sorted(learned.fitted.unlimited))
+    return None if found is None else found.fitted
+
+
+def _learned(past: Curves, panels: Sequence[Panel], unlimited: Sequence[str]) -> Learned | None:
     outcome = backtest.judged(past, panels) if len(panels[0]) else None
     if outcome is None or len(outcome[0]) < MIN_CASES:
         return None
@@ -146,6 +165,7 @@ def fit(full: pl.DataFrame) -> tuple[Fitted, Cases] | None:
     panel = panels[best]
     buckets = found.panel.bucket
     hits = inside(found)
+    overall = _mean(hits, None)
     fitted = Fitted(
         past=past,
         half_life=HALF_LIVES_DAYS[best],
@@ -153,7 +173,7 @@ def fit(full: pl.DataFrame) -> tuple[Fitted, Cases] | None:
         chosen=backtest.choose({name: of_best.errors(name) for name in CANDIDATES}, of_best.panel.bucket),
         is_better=backtest.better_than_rule(found),
         margins=fit_margins(found),
-        coverage=[_mean(hits[buckets == number], coverage(found)) for number in range(len(BUCKETS))],
+        coverage=[_mean(hits[buckets == number], overall) for number in range(len(BUCKETS))],
         cases=[int((buckets == number).sum()) for number in range(len(BUCKETS))],
         errors={
             name: [_mean(found.errors(name)[buckets == number], None) for number in range(len(BUCKETS))]
@@ -161,7 +181,7 @@ def fit(full: pl.DataFrame) -> tuple[Fitted, Cases] | None:
         },
         unlimited=frozenset(unlimited),
     )
-    return fitted, found
+    return Learned(fitted=fitted, cases=found, panels=panels)
 
 
 def query_of(facts: Sequence[Mapping[str, Any]], events: Events) -> Query:

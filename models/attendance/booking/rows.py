@@ -1,12 +1,16 @@
-"""What a feature row says of an event on sale: its own sales and facts as JSON, nothing of other events."""
+"""What a feature row says of an event on sale: its own sales and facts as JSON, and of no other event but a count."""
 
+import math
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
 import polars as pl
 
-from models.attendance.booking.curves import days_left, fact, points
+from models.attendance.booking.curves import MIN_EVENTS, days_left, fact, points
 from models.attendance.history import past
+from models.base import FeatureRow
+from models.messages import catalogue
 
 LONGEST_DAYS = 400
 """How far ahead an event on sale is forecast."""
@@ -39,7 +43,26 @@ def booking_facts(row: dict[str, Any], now: datetime, timezone: str, known_event
     }
 
 
-def known_events(full: pl.DataFrame) -> int:
-    """Past events with ticket sales and attendance in a frame that `history.prepared` made."""
-    sold = [points(cell) for cell in past(full)["bookings"].to_list()]
-    return sum(bool(found) and found[-1][1] > 0 for found in sold)
+def sold_events(full: pl.DataFrame) -> pl.DataFrame:
+    """Past events with ticket sales and attendance, of a frame that `history.prepared` made."""
+    some = past(full)
+    sold = [bool(found) and found[-1][1] > 0 for found in (points(cell) for cell in some["bookings"].to_list())]
+    return some.filter(pl.Series(sold, dtype=pl.Boolean))
+
+
+def days_ahead(facts: Mapping[str, Any]) -> int:
+    """Whole calendar days until the event's date."""
+    return max(math.ceil(float(facts["left"])) - 1, 0)
+
+
+def not_yet(row: FeatureRow) -> str:
+    """The reason for refusing an event on sale that is too far ahead for anything but a booking forecast."""
+    say = catalogue("attendance", row["language"])
+    facts = row["booking"]
+    key = "booking.too_few" if facts["known_events"] < MIN_EVENTS else "booking.too_early"
+    return say(
+        key,
+        days=say.number(days_ahead(facts)),
+        known=say.number(facts["known_events"]),
+        needed=say.number(MIN_EVENTS),
+    )
