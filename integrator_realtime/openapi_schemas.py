@@ -9,6 +9,7 @@ Schema = dict[str, Any]
 TEXT: Schema = {"type": "string"}
 COUNT: Schema = {"type": "integer", "minimum": 0}
 MOMENT: Schema = {"type": "string", "format": "date-time"}
+NUMBER: Schema = {"type": "number"}
 FLAG: Schema = {"type": "boolean"}
 USE_CASE: Schema = {"type": "string", "enum": ["attendance", "pricing", "lead_score"]}
 MOMENT_EXAMPLE = "2026-11-22T02:00:31Z"
@@ -53,6 +54,15 @@ FED_BACK = {
     "accepted": 1,
     "unchanged": 0,
     "errors": [{"index": 1, "field": "id", "value": "ins_unknown", "reason": "there is no insight of that id"}],
+}
+CHECKED = {
+    "use_case": "attendance",
+    "name": "coverage",
+    "passed": True,
+    "n": 212,
+    "needed": 50,
+    "at": MOMENT_EXAMPLE,
+    "observed": "81.6% of 212 outcomes inside the intervals of version 12 that promise 80%",
 }
 KEY = {"kty": "EC", "crv": "P-256", "kid": "sk_1f2e3d4c5b6a7988", "use": "sig", "alg": "ES256", "x": "…", "y": "…"}
 CONNECTED = {
@@ -119,8 +129,24 @@ SCHEMAS: dict[str, Schema] = {
         )),
     ),
     "Quality": thing(
-        {"results": [], "quarantine": [], "connections": []}, results=many({"type": "object"}),
-        quarantine=many({"type": "object"}), connections=many({"type": "object"}),
+        {"results": [], "quarantine": [], "connections": [], "models": {"checks": [CHECKED], "realized": [], "drift": []}},
+        results=many({"type": "object"}), quarantine=many({"type": "object"}), connections=many({"type": "object"}),
+        models=thing(None, checks=many(ref("ModelCheck")), realized=many(ref("Realized")), drift=many(ref("Drift"))),
+    ),
+    "ModelCheck": thing(
+        CHECKED, use_case=USE_CASE, name=TEXT, passed=maybe(FLAG), observed=TEXT, n=COUNT, needed=COUNT, at=MOMENT
+    ),
+    "Realized": thing(
+        None, "use_case subject_kind role model_name model_version window_days prediction_count outcome_count at",
+        use_case=USE_CASE, subject_kind=TEXT, role={"enum": ["champion", "challenger"]}, model_name=TEXT,
+        model_version=TEXT, window_days=COUNT, prediction_count=COUNT, outcome_count=COUNT, pending_count=COUNT,
+        mae=maybe(NUMBER), mae_ratio=maybe(NUMBER), bias=maybe(NUMBER), coverage=maybe(NUMBER), lift=maybe(NUMBER),
+        calibration_error=maybe(NUMBER), auc=maybe(NUMBER), reliability=many({"type": "object"}), at=MOMENT,
+    ),
+    "Drift": thing(
+        None, "use_case feature about statistic drifted n_reference n_current at", use_case=USE_CASE, feature=TEXT,
+        about={"enum": ["feature", "prediction"]}, statistic=TEXT, value=maybe(NUMBER), p_value=maybe(NUMBER),
+        threshold=NUMBER, drifted=maybe(FLAG), n_reference=COUNT, n_current=COUNT, reason=maybe(TEXT), at=MOMENT,
     ),
     "Health": thing({"status": "ok"}, "status", status=TEXT, postgres=FLAG, redis=FLAG),
     "Connection": thing(CONNECTED, connection_id=TEXT, platform=TEXT, status=TEXT, last_synced_at=maybe(MOMENT)),

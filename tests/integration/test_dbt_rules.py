@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import text
 
 from integrator.storage.database import Database
+from integrator.storage.outcomes_gather import gather
 from tests.conftest import NOW
 from tests.integration.dbt_runs import Dbt, add_partner, land, rows
 
@@ -103,6 +104,26 @@ def plant_events(connection: Any) -> None:
             )  # fmt: skip
 
 
+def plant_outcomes(connection: Any) -> None:
+    """What came of an event, a ticket tier and two leads, one of them known on two platforms."""
+    land(
+        connection, "event", "told", "gala", NOW - 60 * DAY, starts_at=NOW - 9 * DAY, status="completed", attendance=870,
+        series_id="galas",
+    )  # fmt: skip
+    ticket: dict[str, Any] = {"product": "gala", "tier": "balcony", "event_id": "gala"}
+    for days, quantity, refunded in ((13, 4, 1), (12, 2, 0), (1, 1, 0)):  # 3 and 4 March, 15 March: a Sunday
+        land(
+            connection, "sale", "told", f"s{days}", NOW - days * DAY, quantity=quantity, refunded_quantity=refunded,
+            refunded_amount=10 * refunded, **ticket,
+        )  # fmt: skip
+    for platform, converted in (("crm", None), ("shop", NOW - 20 * DAY)):
+        land(
+            connection, "contact", "told", f"ada-{platform}", NOW - 50 * DAY, platform=platform, email_hash=b"ada",
+            converted_at=converted,
+        )  # fmt: skip
+    land(connection, "contact", "told", "bob", NOW - 50 * DAY, platform="crm")
+
+
 @pytest.fixture(scope="module")
 def db(database: Database, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
     """One night over all of it, then a second one after deletions."""
@@ -112,11 +133,13 @@ def db(database: Database, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     for name, currency in (("refunds", "GBP"), ("rates", "EUR"), ("yen", "JPY"), ("zones", "GBP"), ("places", "GBP")):
         add_partner(database, name, currency=currency)
     add_partner(database, "gone", currency="GBP")
+    add_partner(database, "told", currency="GBP")
     with database.batch() as connection:
         plant_consent(connection)
         plant_refunds(connection)
         plant_rates(connection)
         plant_events(connection)
+        plant_outcomes(connection)
         for name in ("kept", "deleted", "back"):
             land(connection, "event", "gone", name, NOW - 9 * DAY)
             land(connection, "sale", "gone", name, NOW - 9 * DAY, event_id=name)
@@ -271,3 +294,33 @@ def test_no_feature_row_is_there_twice(db: Database) -> None:
     for relation, key in keys.items():
         query = f"select 1 from features.{relation} group by partner, {key} having count(*) > 1"
         assert rows(db, query) == [], relation
+
+
+def test_outcomes_are_read_off_the_harmonized_records(db: Database) -> None:
+    said = [
+        ("attendance", "event", "gala", "direct"), ("attendance", "series", "galas", "direct"),
+        ("pricing", "tier", "gala/balcony", "direct"), ("lead_score", "contact", "ada-crm", "crm"),
+        ("lead_score", "contact", "bob", "crm"),
+    ]  # fmt: skip
+    with db.batch() as connection:
+        for use_case, kind, subject, platform in said:
+            connection.execute(
+                text("""insert into ops.prediction_log values ('told', :subject, 1, :use_case, :kind, :subject, :platform,
+                  'success', 'partner', 'm', '1', 1, :at, :at, 'r', '{"details": {"horizon_days": 30}}', '{}')"""),
+                {"subject": subject, "use_case": use_case, "kind": kind, "platform": platform, "at": NOW - 40 * DAY},
+            )
+    with db.partner("told") as connection:
+        assert [gather(connection, "told", name, NOW) for name in ("attendance", "pricing", "lead_score")] == [2, 5, 2]
+        assert [gather(connection, "told", name, NOW) for name in ("attendance", "pricing", "lead_score")] == [0, 0, 0]
+    query = "select subject_id, happened_at, value, price from metrics.outcome where use_case = :case order by 1, 2"
+    assert rows(db, query, case="attendance") == [(name, NOW - 9 * DAY, 870, None) for name in ("gala", "galas")]
+    weeks = rows(db, query, case="pricing")
+    first = datetime(2026, 2, 16, tzinfo=UTC)  # after the week of the first word on it, 4 February
+    assert [(at, value) for _, at, value, _ in weeks] == [
+        (first + n * 7 * DAY, value) for n, value in enumerate((0, 0, 0, 5, 1))
+    ], "up to the last Sunday that the platform was heard of"
+    assert [price for *_, price in weeks] == [None, None, None, 10, 10]
+    assert rows(db, query, case="lead_score") == [
+        ("ada-crm", NOW - 20 * DAY, 1, None),
+        ("bob", NOW - 10 * DAY, 0, None),
+    ], "she converted in the shop; his month passed"
