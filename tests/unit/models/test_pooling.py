@@ -23,6 +23,9 @@ CONTEXT = Context(
     partner="acme", timezone="Europe/Berlin", currency="EUR", region="DE-BE", as_of=datetime(2026, 3, 16, tzinfo=UTC)
 )
 
+POOLED = {spec.name: registry.pooled(spec.name) for spec in registry.USE_CASES}
+"""Imported here: what an import costs is nobody's test's time."""
+
 
 def held(*pairs: tuple[float, float], covered: float | None = 0.8) -> list[HeldOut]:
     """Left-out partners by (pooled, rule)."""
@@ -169,8 +172,7 @@ def test_every_state_of_readiness_has_its_sentence() -> None:
 
 
 def test_whatever_is_pooled_keeps_the_protocol_and_an_unknown_state_is_refused() -> None:
-    for spec in registry.USE_CASES:
-        found = registry.pooled(spec.name)
-        assert found is None or isinstance(found, PooledUseCase)
+    assert len(POOLED) == len(registry.USE_CASES)
+    assert all(isinstance(found, PooledUseCase) for found in POOLED.values())
     with pytest.raises(Defect):
         registry.restored("pricing", {"rung": "pooled", "state_version": -1})
