@@ -18,7 +18,8 @@ _NO_TIE = 0.499_999
 
 def rounded(value: float, decimals: int) -> float:
     """`value` at `decimals` digits, half to even, never minus zero; InvalidInput unless finite."""
-    return _units(value, decimals) / 10**decimals
+    one: int = 10**decimals
+    return _units(value, decimals) / one
 
 
 def additive(
@@ -40,7 +41,8 @@ def additive(
     named = [part for part in parts if part.factor != OTHER]
     ranked = sorted(named, key=lambda part: (-abs(part.effect), part.factor))
     kept: list[Contribution] = []
-    rest, one = _units(value, decimals) - _units(baseline, decimals), 10**decimals
+    one: int = 10**decimals
+    rest = _units(value, decimals) - _units(baseline, decimals)
     for part in ranked[:keep]:
         effect = _units(part.effect, decimals)
         if effect == 0:
@@ -62,7 +64,7 @@ def _units(value: float, decimals: int) -> int:
     """How many of the last digit `value` has, half to even by its shortest decimal form; InvalidInput unless finite."""
     scaled = value * 10**decimals
     if abs(scaled) < _PLAIN:
-        nearest = round(scaled)
+        nearest: int = round(scaled)
         if abs(scaled - nearest) < _NO_TIE:
             return nearest
     number = Decimal(repr(float(value)))

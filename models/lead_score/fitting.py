@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.base import FeatureRow, TrainConfig
-from models.evaluation import time_ordered
+from models.evaluation import log_loss, time_ordered
 from models.lead_score import attributes, calibration, candidates, leak, scorecard
 from models.lead_score.predict import LeadModel
 from models.lead_score.splits import cross_validation
@@ -76,9 +76,13 @@ class Labelled:
 
 @dataclass(frozen=True)
 class Fitted:
-    """The candidates by name, and what none of them may use; `models` is empty where no attribute says anything."""
+    """The candidates by name, and what none of them may use; `models` is empty where no attribute says anything.
+
+    `unseen` is each one's log-loss, uncalibrated, on the rows that calibrated it: rows it had not been fitted to.
+    """
 
     models: dict[str, LeadModel]
+    unseen: dict[str, float]
     dropped: dict[str, str]
     suspects: dict[str, float]
 
@@ -94,6 +98,7 @@ def fit(data: Labelled, names: Sequence[str], config: TrainConfig, seed: int) ->
     encoder, matrix = attributes.without(encoder, matrix, list(found.dropped))
     dropped = {**dropped, **found.dropped}
     models: dict[str, LeadModel] = {}
+    unseen: dict[str, float] = {}
     if encoder["columns"] and names:
         index, raw = _unseen(data, encoder, matrix, names, [*config.excluded_attributes, *dropped], seed)
         cards = candidates.fit(names, matrix, data.outcome, seed)
@@ -108,7 +113,8 @@ def fit(data: Labelled, names: Sequence[str], config: TrainConfig, seed: int) ->
                 candidate=name,
                 horizon_days=data.horizon_days,
             )
-    return Fitted(models, dropped, found.suspects)
+            unseen[name] = log_loss(data.outcome[index], calibration.sigmoid(raw[name]))
+    return Fitted(models, unseen, dropped, found.suspects)
 
 
 def _unseen(
