@@ -1,5 +1,6 @@
 """`integrator models`: the registry of trained versions, which one serves, how it does, and moving it by hand."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -52,6 +53,32 @@ def compare(
         show((msgspec.to_builtins(one, enc_hook=plain) for one in found), as_json=True)
     else:
         compared(found)
+
+
+@app.command()
+def table(
+    partner: PartnerOption,
+    use_case: UseCaseOption,
+    output: Annotated[Path, typer.Option(help="The Parquet file to write.")],
+    exclude: Annotated[list[str], typer.Option(help="A custom field to leave out; repeat for each.")] = [],  # noqa: B006
+    as_json: Json = False,
+) -> None:
+    """The labelled rows a model made elsewhere may learn from: one column per input it can ask for, as Parquet.
+
+    `outcome` is what it has to answer; `is_test` marks the rows it will be judged on, which it must not learn from.
+    """
+    from integrator.steps.outside import offered
+    from models.base import TrainConfig
+
+    services = _open(partner, use_case)
+    found = offered(services, partner, use_case, TrainConfig(excluded_attributes=tuple(exclude)))
+    found.write_parquet(output)
+    kinds = {"Float64": "number", "String": "word", "Boolean": "truth"}
+    show(
+        ({"column": name, "holds": kinds.get(str(kind), str(kind))} for name, kind in found.schema.items()),
+        as_json=as_json,
+    )
+    note(f"{found.height} rows in {output}, {int(found['is_test'].sum())} of them to be judged on")
 
 
 @app.command()

@@ -53,10 +53,10 @@ def _failing(health: Health) -> Iterator[str]:
 
 
 def _judged(health: Health, partner: str) -> Iterator[str]:
-    failed = [check for check in health.checks if check.passed is False]
+    failed = [check for check in health.checks if check["passed"] is False]
     for check in failed:
-        yield f"The check {check.name} fails: {check.observed}."
-    moved = [one.feature for one in health.drift if one.drifted]
+        yield f"The check {check['name']} fails: {check['observed']}."
+    moved = [one["feature"] for one in health.drift if one["drifted"]]
     if moved:
         shown = ", ".join(moved[:3])
         yield f"{len(moved)} of {len(health.drift)} features moved away from the training's ({shown})."

@@ -10,11 +10,13 @@ from typing import Any
 from integrator.contracts.errors import NotFound
 from integrator.steps.models import own_version
 from integrator.steps.services import Services
-from integrator.storage import model_health, shadow
+from integrator.storage import shadow, verdicts
 from models.base import Backtest, Choice
 from models.gate import rank
 from models.versions import VersionInfo, measured, registered_name
 
+ALL = "all"
+"""Of realized figures: every lead time together."""
 MOST_CHALLENGERS = 5
 """Compared unless versions are named: the newest above the champion."""
 
@@ -138,7 +140,8 @@ def _beside(services: Services, partner: str, use_case: str) -> dict[str, Mappin
 def _realized(services: Services, partner: str, use_case: str) -> list[Mapping[str, Any]]:
     name = registered_name(use_case, partner)
     with services.database.partner(partner) as connection:
-        return [row for row in model_health.realized(connection, partner, use_case) if row["model_name"] == name]
+        found = verdicts.quality(connection, partner, use_case)
+    return [row for row in found if row["model_name"] == name and row["lead_bucket"] == ALL]
 
 
 def _score(choice: Choice) -> float | None:

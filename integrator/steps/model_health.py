@@ -3,19 +3,20 @@
 Reading alone. The advice is in model_advice.py.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from integrator.contracts.errors import IntegratorError
 from integrator.contracts.readiness import Readiness
+from integrator.steps.model_compare import ALL
 from integrator.steps.models import judge
 from integrator.steps.services import Services
 from integrator.steps.serving import Serving, serving
-from integrator.storage import inferences, model_health, quality, shadow
+from integrator.storage import inferences, quality, scored, shadow, verdicts
 from integrator.storage.inferences import Inferences
-from integrator.storage.model_health import Check, Drift, LastScoring
+from integrator.storage.scored import LastScoring
 from integrator.storage.shadow import ShadowScoring
 from models.base import Backtest
 from models.gate import Verdict
@@ -30,7 +31,8 @@ class Health:
     """Everything a person needs to trust or to mend what serves; None and empty are what is not known.
 
     `trained` is the last version trained, promoted or not. `backtest` are the serving version's figures, with those of the
-    naive rule on the same splits; `realized` is by kind of subject, role, version and window.
+    naive rule on the same splits; `realized`, `checks` and `drift` are rows of storage/verdicts.py, the first by kind of
+    subject, role, version and window.
     """
 
     use_case: str
@@ -44,8 +46,8 @@ class Health:
     gate_metric: str | None
     level: float | None
     realized: tuple[Mapping[str, Any], ...]
-    checks: tuple[Check, ...]
-    drift: tuple[Drift, ...]
+    checks: tuple[Mapping[str, Any], ...]
+    drift: tuple[Mapping[str, Any], ...]
     inferences: tuple[Inferences, ...]
     last_scoring: LastScoring | None
     shadow: ShadowScoring | None
@@ -71,14 +73,19 @@ def health(services: Services, partner: str, use_case: str) -> Health:
             age_days=None if trained_at is None else (now - trained_at).days,
             trained=own[0] if own else None, challenger=challenger,
             challenger_verdict=_verdict(services, partner, use_case, challenger), backtest=_figures(backtest),
-            gate_metric=backtest and backtest.gate_metric, level=backtest and backtest.level,
-            realized=tuple(model_health.realized(connection, partner, use_case)),
-            checks=tuple(model_health.checks(connection, partner, use_case)),
-            drift=tuple(model_health.drift(connection, partner, use_case)),
+            gate_metric=backtest.gate_metric if backtest else None, level=backtest.level if backtest else None,
+            realized=_all_leads(verdicts.quality(connection, partner, use_case)),
+            checks=tuple(verdicts.checks(connection, partner, use_case)),
+            drift=tuple(verdicts.newest_drift(connection, partner, use_case)),
             inferences=tuple(inferences.since(connection, partner, use_case, now - timedelta(days=WINDOW_DAYS))),
-            last_scoring=model_health.last_scoring(connection, partner, use_case, now),
+            last_scoring=scored.state(connection, partner, use_case, now),
             shadow=beside[0] if beside else None, readiness=known[0] if known else None, unreadable=unreadable,
         )  # fmt: skip
+
+
+def _all_leads(rows: Sequence[Mapping[str, Any]]) -> tuple[Mapping[str, Any], ...]:
+    """Every lead time together: near and far apart are in the table."""
+    return tuple(row for row in rows if row["lead_bucket"] == ALL)
 
 
 def _backtest(services: Services, serves: Serving) -> tuple[Backtest | None, str | None]:

@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from integrator.contracts.errors import IntegratorError
+from integrator.contracts.errors import IntegratorError, invalid
 from integrator.steps.challenge import Challenge, challenge
+from integrator.steps.contexts import context_of
 from integrator.steps.models import readable_champion
 from integrator.steps.services import Services
 from integrator.storage import logs
@@ -44,6 +45,21 @@ def waiting(services: Services, partner: str, use_case: str, *, again: bool) -> 
     found = [info for info in services.tracking.versions(use_case, partner) if info.made_elsewhere]
     chosen = {info.version for info in found if not info.judged_as} | {info.version for info in found[:1] if again}
     return sorted(chosen, key=int)
+
+
+def offered(services: Services, partner: str, use_case: str, config: TrainConfig) -> "pl.DataFrame":
+    """What a model made elsewhere may learn from: the partner's labelled rows by column, `outcome` and `is_test`.
+
+    InvalidInput where the use case takes no such model.
+    """
+    from integrator.storage.frames import read_features
+
+    code = registry.outside(use_case)
+    if code is None:
+        taking = [spec.name for spec in registry.USE_CASES if registry.outside(spec.name) is not None]
+        raise invalid("use case for models made elsewhere", use_case, taking)
+    frame = read_features(services.database, registry.spec(use_case).training_relation, partner)
+    return code.table(frame, config, context_of(services, partner, frame))
 
 
 def judge(

@@ -6,20 +6,19 @@ A challenger scores the same subjects after that, in the champion's shadow: see 
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 
 import polars as pl
 from sqlalchemy import Connection
 
 from integrator.contracts.errors import PermanentError
-from integrator.settings import Clock
+from integrator.steps.contexts import context_of
 from integrator.steps.earlier import last_said
 from integrator.steps.inference import Results, outcomes, predict_timed, reasons
 from integrator.steps.predictions import decimals_of, encode, restored, stored
 from integrator.steps.services import Services
 from integrator.steps.serving import Serving, model_of, serving
 from integrator.steps.shadow import ShadowReport, score_shadow
-from integrator.storage import frames, inferences, logs, partners, scored
+from integrator.storage import frames, inferences, logs, scored
 from integrator.storage.inferences import Latency
 from models import registry
 from models.base import Context, FeatureRow, FittedModel, Prediction
@@ -53,15 +52,10 @@ def score(services: Services, partner: str, use_case: str, *, run_id: str) -> Sc
     relation = f"features.{code.spec.relation}"
     frame = frames.read_features(services.database, relation, partner)
     position = frames.input_position(services.database, relation, frame)
-    with services.database.partner(partner) as connection:
-        entry = partners.get(connection, partner)
-    context = Context(
-        partner=partner, timezone=entry.timezone, currency=entry.currency, region=entry.region,
-        as_of=_as_of(frame, services.clock),
-    )  # fmt: skip
+    context = context_of(services, partner, frame)
     context = replace(context, earlier=last_said(services, code.spec, partner, frame, context.as_of))
     now = serving(services, partner, use_case)
-    decimals = decimals_of(code.spec, entry.currency)
+    decimals = decimals_of(code.spec, context.currency)
 
     started = time.perf_counter()
     rows = [restored(stored(row)) for row in _rows(services, now, frame, context)]
@@ -143,8 +137,3 @@ def _rows(services: Services, now: Serving, frame: pl.DataFrame, context: Contex
         history = frames.read_features(services.database, training, now.partner)
     rows = code.rows(frame, context, history)
     return rows if now.kept_from_pooled is None else [remembered(row, now.kept_from_pooled) for row in rows]
-
-
-def _as_of(frame: pl.DataFrame, clock: Clock) -> datetime:
-    newest = frame["as_of"].max() if frame.height else None
-    return newest if isinstance(newest, datetime) else clock()

@@ -2,23 +2,19 @@
 
 import logging
 from dataclasses import dataclass, replace
-from datetime import datetime
-from typing import TYPE_CHECKING
 
 from integrator.contracts.readiness import Readiness
 from integrator.steps.challenge import challenge
+from integrator.steps.contexts import context_of
 from integrator.steps.earlier import retired_by_label
 from integrator.steps.models import readable_champion
 from integrator.steps.outside import Judged, judge, waiting
 from integrator.steps.readiness import reached
 from integrator.steps.services import Services
-from integrator.storage import partners, quality
-from models.base import Context, TrainConfig, Trained
+from integrator.storage import quality
+from models.base import TrainConfig, Trained
 from models.gate import Verdict
 from models.registry import use_case as code_of
-
-if TYPE_CHECKING:
-    import polars as pl
 
 log = logging.getLogger(__name__)
 
@@ -81,7 +77,7 @@ def train(
     from integrator.storage.frames import read_features
 
     frame = read_features(services.database, code.spec.training_relation, partner)
-    context = _context(services, partner, frame)
+    context = context_of(services, partner, frame)
     readiness = code.readiness(frame, context)
     if not readiness.ready:
         return TrainReport(readiness=_remember_readiness(services, partner, readiness), rows=frame.height)
@@ -106,17 +102,6 @@ def _told(judged: Judged) -> str:
         return f"version {judged.wraps}, made elsewhere, not judged: {judged.reason}"
     done = "promoted" if judged.promoted else "not promoted"
     return f"version {judged.wraps}, made elsewhere, judged as version {judged.challenge.version} and {done}"
-
-
-def _context(services: Services, partner: str, frame: "pl.DataFrame") -> Context:
-    """The moment of the features, not of the training: what they were not told, the model must not know either."""
-    with services.database.partner(partner) as connection:
-        entry = partners.get(connection, partner)
-    newest = frame["as_of"].max() if frame.height else None
-    return Context(
-        partner=partner, timezone=entry.timezone, currency=entry.currency, region=entry.region,
-        as_of=newest if isinstance(newest, datetime) else services.clock(),
-    )  # fmt: skip
 
 
 def _remember_readiness(services: Services, partner: str, readiness: Readiness) -> Readiness:

@@ -25,6 +25,7 @@ from models.markdown import bullets, table
 from models.registry import USE_CASES
 
 if TYPE_CHECKING:
+    from integrator.steps.outside import Judged
     from integrator.steps.runs import Progress
     from integrator.steps.services import Services
     from integrator.steps.train import TrainReport
@@ -119,6 +120,8 @@ def facts(report: "TrainReport") -> Metadata:
     found: Metadata = {"outcome": report.outcome, "promoted": report.promoted}
     if report.readiness is not None:
         found["readiness"] = MetadataValue.md(bullets(report.readiness.requirements))
+    if report.outside:
+        found["made_elsewhere"] = MetadataValue.md(table(outside_rows(report.outside)))
     if report.trained is None or report.verdict is None:
         return found
     backtest = report.trained.backtest
@@ -146,6 +149,19 @@ def facts(report: "TrainReport") -> Metadata:
         picture = base64.b64encode(backtest.plot_png).decode()
         found["backtest"] = MetadataValue.md(f"![backtest](data:image/png;base64,{picture})")
     return found
+
+
+def outside_rows(outside: "Sequence[Judged]") -> list[dict[str, Any]]:
+    """Models made elsewhere as lines of a table: what became of each, with its own figures."""
+    rows = []
+    for judged in outside:
+        row: dict[str, Any] = {"version": judged.wraps, "promoted": judged.promoted, "why": judged.reason}
+        if judged.challenge is not None:
+            scores = judged.challenge.trained.backtest.scores
+            own = next(score for score in scores if not score.is_rule)
+            row |= {"judged_as": judged.challenge.version, **figures(own)}
+        rows.append(row)
+    return rows
 
 
 def choice_rows(choices: "Sequence[Choice]") -> list[dict[str, Any]]:

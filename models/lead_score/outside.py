@@ -124,7 +124,7 @@ class OutsideLeads:
         drift = calibration.drift(data.outcome, data.moments, data.persons)
         name = f"{OWNER}_{model.flavor}"
         said = Said()
-        said.add(train_part, test_part, Fitted({}, {}, {}))
+        said.add(train_part, test_part, Fitted(models={}, unseen={}, dropped={}, suspects={}))
         said.heard(name, raw[late], _calibrated(train_part, raw[before], drift), test_part)
         scores = judging.scores(said)
         chosen = min(scores, key=lambda score: (score.metrics["log_loss"], not score.is_rule))
