@@ -52,10 +52,8 @@ def shown_health(health: "Health", told: Sequence[str]) -> None:
     _print([_serving(health)], f"\n{health.use_case}")
     _print(_by_role(health.backtest), "\nbacktest")
     _print(_realized(health.realized), "\nrealized")
-    _print([{"check": c.name, "verdict": _word(c.passed), "observed": c.observed, "n": f"{c.n} of {c.needed}"}
-            for c in health.checks], "\nchecks")  # fmt: skip
-    _print([{"feature": one.feature, "about": one.about, one.statistic: one.value, "threshold": one.threshold}
-            for one in health.drift if one.drifted], "\ndrifted")  # fmt: skip
+    _print([_check(check) for check in health.checks], "\nchecks")
+    _print([_drift(one) for one in health.drift if one["drifted"]], "\ndrifted")
     _print([_inferences(one) for one in health.inferences], "\ninferences of the last 30 days, milliseconds each")
     if health.shadow is not None:
         facts = {"version": health.shadow.model_version, "reason": health.shadow.reason, **health.shadow.agreement}
@@ -73,6 +71,15 @@ def _serving(health: "Health") -> dict[str, Any]:
         "last scored": health.last_scoring and health.last_scoring.at,
         "stale": health.last_scoring and health.last_scoring.stale,
     }  # fmt: skip
+
+
+def _check(check: Mapping[str, Any]) -> dict[str, Any]:
+    seen = f"{check['n']} of {check['needed']}"
+    return {"check": check["name"], "verdict": _word(check["passed"]), "observed": check["observed"], "n": seen}
+
+
+def _drift(one: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: one[name] for name in ("feature", "about", "statistic", "value", "threshold", "n_current")}
 
 
 def _inferences(one: Any) -> dict[str, Any]:

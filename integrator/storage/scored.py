@@ -58,6 +58,31 @@ def replace(connection: Connection, scoring: Scoring, rows: Iterable[tuple[int, 
     connection.exec_driver_sql("drop table scored_incoming")
 
 
+@dataclass(frozen=True, kw_only=True)
+class LastScoring:
+    """The last scoring as a person sees it, and how many of its insights are past their time now."""
+
+    at: datetime
+    run_id: str
+    model_name: str
+    model_version: str
+    row_count: int
+    failure_count: int
+    stale: int
+
+
+def state(connection: Connection, partner: str, use_case: str, now: datetime) -> LastScoring | None:
+    """The last scoring, without holding it; None before the first."""
+    row = connection.execute(
+        text("""select scored_at as at, run_id, model_name, model_version, row_count, failure_count, (
+            select count(*) from insights.current c where c.partner = :partner and c.use_case = :use_case
+              and c.stale_after < :now and c.status <> 'withdrawn') as stale
+          from ops.scoring where partner = :partner and use_case = :use_case"""),
+        {"partner": partner, "use_case": use_case, "now": now},
+    ).one_or_none()
+    return LastScoring(**row._mapping) if row else None
+
+
 def last(connection: Connection, partner: str, use_case: str) -> Scoring | None:
     """The last scoring, held until the transaction ends; None before the first."""
     row = connection.execute(

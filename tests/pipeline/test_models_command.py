@@ -14,7 +14,7 @@ from integrator.steps.publish import publish
 from integrator.steps.score import score
 from integrator.steps.services import Services
 from integrator.steps.train import train
-from integrator.storage import insights
+from integrator.storage import insights, verdicts
 from integrator.storage.partners import Partner, register
 from integrator_dagster.launch import instance_of
 from models.base import TrainConfig
@@ -51,14 +51,37 @@ def arena(make_database: Callable[[], Any], server: Any, tmp_path_factory: pytes
         register(database, Partner(partner=name, timezone="Europe/London", currency="GBP", region="GB"), NOW)
     make_relations(services)
     put_features(services, 100, partner="arena")
-    config = TrainConfig(candidates=("weekday_profile",))
+    config = TrainConfig(candidates=("exponential_smoothing",))
     for run_id in ("first", "second"):
         train(services, "arena", "attendance", config, run_id=run_id)
     score(services, "arena", "attendance", run_id="night")
     publish(services, "arena", "attendance", run_id="night")
+    _judged(services)
     made = Arena(services, environment(home, database.address, server.redis_url))
     assert made.serving() == {"1"}
     return made
+
+
+def _judged(services: Services) -> None:
+    """What the night after outcomes came leaves behind: the challenger came closer, one check fails, one field moved."""
+    shared = {name: None for name in (*verdicts.QUALITY, *verdicts.DRIFT)} | {
+        "subject_kind": "event", "model_name": "attendance.arena", "window_days": 90, "prediction_count": 40,
+        "outcome_count": 40, "pending_count": 0, "interval_count": 40, "reliability": [], "level": 0.8,
+        "n_reference": 500, "n_current": 90, "threshold": 0.1, "about": "feature", "statistic": "jensenshannon",
+    }  # fmt: skip
+    quality = [
+        {**shared, "role": role, "model_version": version, "lead_bucket": bucket, "mae": mae, "coverage": 0.7}
+        for role, version, mae in (("champion", "1", 12.0), ("challenger", "2", 9.0))
+        for bucket in ("all", "7d")
+    ]
+    check = {"name": "coverage", "passed": False, "observed": "70 % of 40 inside 80 %", "n": 40, "needed": 30}
+    moved = [
+        {**shared, "feature": name, "value": value, "drifted": value > 0.1} for name, value in (("a", 0.4), ("b", 0.0))
+    ]
+    with services.database.partner("arena") as connection:
+        verdicts.replace_quality(connection, "arena", "attendance", quality, NOW)
+        verdicts.replace_checks(connection, "arena", "attendance", [check], NOW)
+        verdicts.add_drift(connection, "arena", "attendance", moved, NOW)
 
 
 def test_the_list_shows_champion_and_challenger(arena: Arena) -> None:
@@ -78,10 +101,13 @@ def test_compare_says_figures_verdict_choices_and_shadow(arena: Arena) -> None:
     assert (found["champion"], found["challenger"], found["promote"], found["same_split"]) == ("1", "2", False, True)
     assert "does not beat the champion on the same split" in found["reasons"][0]
     assert found["metrics"]["champion"] == found["metrics"]["challenger"] and "rule" in found["metrics"]
-    assert found["differing"] == [] and found["realized"] == []
+    assert not found["differing"]
+    assert [(row["role"], row["mae"], row["lead_bucket"]) for row in found["realized"]] == [
+        ("challenger", 9.0, "all"), ("champion", 12.0, "all"),
+    ]  # fmt: skip
     assert found["shadow"]["mean_absolute_difference"] == 0.0 and found["shadow"]["failures"] == 0
     shown = arena.integrator("models", "compare", *OF).out
-    assert "version 2 does not pass the gate now" in shown and "in the shadow" in shown and "coverage" in shown
+    assert "version 2 does not pass the gate now" in shown and "in the shadow" in shown and "realized" in shown
 
 
 def test_compare_of_nothing_and_of_what_is_not_there_say_so(arena: Arena) -> None:
@@ -105,14 +131,28 @@ def test_health_says_what_serves_what_it_did_and_what_to_do(arena: Arena) -> Non
     (found,) = answer.documents
     assert found["serving"]["version"] == "1" and found["serving"]["rung"] == "partner" and found["age_days"] == 0
     assert found["challenger"] == "2" and found["trained"]["version"] == "2" and found["unreadable"] is None
-    assert set(found["backtest"]) == {"champion", "rule"} and found["realized"] == []
+    assert set(found["backtest"]) == {"champion", "rule"} and len(found["realized"]) == 2
     serving = next(one for one in found["inferences"] if not one["is_shadow"] and one["model_version"] == "1")
     assert serving["counts"]["success"] > 0 and serving["counts"]["failure"] == 0
     assert 0 < serving["p50_ms"] <= serving["max_ms"]
-    assert found["last_scoring"]["failure_count"] == 0 and found["advice"]
+    assert found["last_scoring"]["failure_count"] == 0
+    told = " ".join(found["advice"])
+    for words in (
+        "The check coverage fails: 70 % of 40 inside 80 %.", "1 of 2 features moved away", "integrator retrain --partner arena",
+        "version 2 came closer over 90 days: mean absolute error 9 on 40 predictions against 12 on 40",
+    ):  # fmt: skip
+        assert words in told, told
     shown = arena.integrator("models", "health", "--partner", "arena")
     assert shown.code == 0, shown.err
-    for words in ("attendance.arena 1", "pricing.rule", "lead_score.rule", "what to do", "backtest", "shadow"):
+    for words in (
+        "attendance.arena 1",
+        "pricing.rule",
+        "lead_score.rule",
+        "what to do",
+        "backtest",
+        "shadow",
+        "jensenshannon",
+    ):
         assert words in shown.out
 
 

@@ -191,6 +191,27 @@ def test_a_scoring_that_breaks_in_the_middle_leaves_the_last(database: Database)
         assert [n for n, _ in scored.predictions(connection, "acme", "lead_score")] == [1]
 
 
+def test_the_last_scoring_counts_what_is_stale_now(database: Database) -> None:
+    day = timedelta(days=1)
+    with database.partner("acme") as connection:
+        assert scored.state(connection, "acme", "seen", NOW) is None
+        scored.replace(connection, scoring(use_case="seen", row_count=5, failure_count=1), [])
+        for number, status, stale_after in ((1, "ready", NOW), (2, "ready", NOW + 3 * day), (3, "withdrawn", NOW)):
+            connection.execute(
+                text("""insert into insights.current (partner, insight_id, insight_version, use_case, subject_kind,
+                  subject_id, platform, status, unit, confidence, rung, model_name, model_version, generated_at, checked_at,
+                  stale_after, published_seq, summary, details, document, input_position, run_id)
+                values ('acme', :id, 1, 'seen', 'event', :id, 'pretix', :status, 'people', 'high', 'partner', 'm', '3',
+                  :now, :now, :stale, :n, '', '{}', '{}', 1, 'r')"""),
+                {"id": f"ins_seen_{number}", "status": status, "now": NOW, "stale": stale_after, "n": number},
+            )
+        found = scored.state(connection, "acme", "seen", NOW + day)
+        assert found is not None
+        assert (found.row_count, found.failure_count, found.model_version, found.stale) == (5, 1, "1", 1)
+    with database.partner("other") as connection:
+        assert scored.state(connection, "acme", "seen", NOW) is None
+
+
 def test_figures_of_a_version_are_replaced_and_kept_apart(database: Database) -> None:
     first = [quality.Figure("mean", "mae", 2.0), quality.Figure("boost", "mae", 1.0)]
     with database.partner("acme") as connection:

@@ -12,7 +12,7 @@ from integrator.steps.model_compare import differing_choices
 from integrator.steps.model_health import Health
 from integrator.steps.serving import Serving
 from integrator.storage.inferences import Inferences
-from integrator.storage.model_health import Check, Drift, LastScoring
+from integrator.storage.scored import LastScoring
 from models.base import Choice
 from models.gate import Verdict
 from models.versions import VersionInfo
@@ -58,14 +58,12 @@ def scored(at: datetime, stale: int = 0) -> LastScoring:
     )
 
 
-def check(passed: bool | None) -> Check:
-    return Check(name="coverage", passed=passed, observed="0.61 of 120 inside", n=120, needed=30, at=NOW)
+def check(passed: bool | None) -> dict[str, Any]:
+    return {"name": "coverage", "passed": passed, "observed": "0.61 of 120 inside", "n": 120, "needed": 30}
 
 
-def drifted(name: str, moved: bool | None) -> Drift:
-    return Drift(
-        feature=name, about="feature", statistic="psi", value=0.4, threshold=0.2, drifted=moved, n_current=90, at=NOW
-    )
+def drifted(name: str, moved: bool | None) -> dict[str, Any]:
+    return {"feature": name, "about": "feature", "statistic": "psi", "value": 0.4, "threshold": 0.2, "drifted": moved}
 
 
 def realized(role: str, version: str, mae: float | None, count: int = 60, **changes: Any) -> dict[str, Any]:
