@@ -99,7 +99,8 @@ def _boosted(matrix: Floats, outcome: Floats, seed: int, pairs: list[tuple[int, 
     edges = [_edges(matrix[:, j], bins) for j in range(matrix.shape[1])]
     inside = np.column_stack([codes(matrix[:, j], edge) for j, edge in enumerate(edges)])
     design = inside.astype(np.float64)
-    design[~np.isfinite(matrix)] = np.nan
+    # A column of which these rows know nothing stays at bin 0: scikit-learn cannot bin missing values alone.
+    design[~np.isfinite(matrix) & np.isfinite(matrix).any(axis=0)] = np.nan
     model = HistGradientBoostingClassifier(
         interaction_cst=[{j} for j in range(len(edges))] + [set(pair) for pair in pairs],
         learning_rate=0.1,
