@@ -187,17 +187,14 @@ def _coming(cases: Mapping[str, Sequence[Young]]) -> int:
 
 def _logs(patterns: Patterns, cases: Mapping[str, Sequence[Young]]) -> dict[str, list[Floats]]:
     """Log people said of every case's coming steps; none of a cadence that was not fitted."""
-    found: dict[str, list[Floats]] = {}
-    for name, own in cases.items():
-        if name in patterns:
-            shared = patterns[name]
-            found[name] = [
-                pattern.forecast(
-                    name, shared, pattern.place(name, shared, case.known), case.coming.when, case.coming.holiday
-                )
-                for case in own
-            ]
-    return found
+    return {
+        name: [_said(name, patterns[name], case) for case in own] for name, own in cases.items() if name in patterns
+    }
+
+
+def _said(name: str, shared: pattern.Pattern, case: Young) -> Floats:
+    place = pattern.place(name, shared, case.known)
+    return pattern.blended(pattern.forecast(name, shared, place, case.coming.when, case.coming.holiday), case.rule)
 
 
 def _errors(cases: Mapping[str, Sequence[Young]], logs: Mapping[str, Sequence[Floats]]) -> dict[str, Floats]:

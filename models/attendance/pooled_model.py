@@ -54,7 +54,9 @@ class PooledAttendance:
     def _one(self, row: FeatureRow, own: Mapping[str, Any], found: Mapping[str, Any]) -> Prediction:
         when = np.array([row["when"]], dtype="datetime64[m]")
         parts = self._parts(row, own, found, when)
-        log = own["level"] + sum(parts.values())
+        said = own["level"] + sum(parts.values())
+        log = float(pattern.blended(np.array([said]), np.array([row["features"]["same_1"]]))[0])
+        parts["last"] = log - said
         limit = row["features"].get("capacity")
         ends = [_people(log + margin, limit) for margin in (found["margins"][0], 0.0, found["margins"][1])]
         low, value, high = (rounded(end, DECIMALS) for end in ends)

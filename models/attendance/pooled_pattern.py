@@ -127,6 +127,15 @@ def forecast(cadence: str, pattern: Pattern, found: Place, when: Moments, holida
     return np.asarray(found.level + found.own[main] + effect(cadence, pattern, when, holiday))
 
 
+def blended(log: Floats, naive: Floats) -> Floats:
+    """The forecast: half the pattern, half what the naive rule says, in log people.
+
+    Equal weights: they lose little against learned ones and never much (Smith & Wallis 2009, "A simple explanation of the
+    forecast combination puzzle"), and a unit that moves unlike the others is half its own.
+    """
+    return np.asarray((log + np.log(np.maximum(naive, 0.0) + HALF)) / 2)
+
+
 def _levelled(cadence: str, unit: Steps) -> tuple[Floats, Floats]:
     """The factors' columns and log people, both against their moving level; a step far off counts as less far."""
     target = np.log(unit.people + HALF)

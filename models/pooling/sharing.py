@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from integrator.contracts.errors import NotReady
 from models.base import Backtest, Context, Score
-from models.gate import Verdict, gate
+from models.gate import SEGMENT_MARGIN, Verdict, gate
 from models.pooling.base import HeldOut, Limits, PooledTraining
 from models.pooling.words import say
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import polars as pl
     from numpy.typing import NDArray
 
-MUCH_WORSE = 0.05
+MUCH_WORSE = SEGMENT_MARGIN
 """How much worse than its own rule a left-out partner may be served before the pooled model is refused to all."""
 CONSENT_COLUMN = "pooling_allowed"
 CANDIDATE = "pooled"

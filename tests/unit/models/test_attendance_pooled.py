@@ -177,3 +177,8 @@ def test_every_cadence_has_its_factors_and_a_forecast(name: str) -> None:
     found = pattern.place(name, shared, pattern.Steps(when[:60], members[0][0].people[:60], holiday[:60]))
     said = np.exp(pattern.forecast(name, shared, found, when[60:70], holiday[60:70]))
     assert said == pytest.approx(np.full(10, 30.0), rel=0.25)
+
+
+def test_half_of_it_is_what_the_naive_rule_says() -> None:
+    found = np.exp(pattern.blended(np.log(np.array([100.5, 100.5, 0.5])), np.array([100.0, 0.0, 0.0]))) - 0.5
+    assert found == pytest.approx([100.0, np.sqrt(100.5 * 0.5) - 0.5, 0.0])
