@@ -14,7 +14,7 @@ DAY = 20_000.0  # 4 October 2024, a Friday
 
 def fact(day: float = DAY, **other: Any) -> dict[str, Any]:
     facts = {
-        "unit": "hall", "venue": "hall", "category": "show", "date": "2024-10-04", "is_holiday": False,
+        "unit": "hall", "venue": "hall", "category": "show", "date": "2024-10-04", "minute": 0, "is_holiday": False,
         "average_price": 20.0, "capacity": 100.0, "lead_days": 30.0,
     }  # fmt: skip
     return facts | {"date": str(np.datetime64("1970-01-01") + int(day))} | other
