@@ -30,7 +30,8 @@ def backtest_of(fitted: Sequence[Fitted], digest: str) -> Backtest:
     from models.plots import backtest_plot
 
     names = [*dict.fromkeys(name for one in fitted for name in one.plan.families), COMBINATION, PER_SERIES]
-    scores = tuple(score(name, fitted) for name in names)
+    # prophet cannot be fitted to a series that never changes: a candidate without a single forecast is not compared
+    scores = tuple(score(name, fitted) for name in names if any(len(residuals(one, name).actual) for one in fitted))
     by_name = {score.candidate: score for score in scores}
     is_better = by_name[PER_SERIES].metrics[GATE_METRIC] < by_name[RULE].metrics[GATE_METRIC]
     chosen = PER_SERIES if is_better else RULE

@@ -112,9 +112,9 @@ def _tails(cases: Residuals, shift: Floats) -> tuple[Floats, Floats]:
 
 def _useful_shift(cases: Residuals) -> Floats:
     """The median scaled residual, kept only if the one learned before the last fold lowered that fold's error."""
-    last = cases.fold == cases.fold.max()
     none = np.zeros(len(cases.edges))
-    if last.all():
+    last = cases.fold == cases.fold.max(initial=0)
+    if last.all():  # one fold, or none at all where a candidate had nothing to say of a grid
         return none
     learned = _median_shift(cases.part(~last))
     shifted = cases.forecast + learned[bucket(cases.lead, cases.edges)] * cases.scale

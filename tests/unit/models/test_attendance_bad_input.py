@@ -9,8 +9,8 @@ import polars as pl
 import pytest
 
 from integrator.contracts.errors import InvalidInput, NotReady
-from models.attendance.history import history
 from models.attendance.cadence import DAILY
+from models.attendance.history import history
 from models.attendance.rows import ENDED_DAYS, SILENT_DAYS
 from models.base import Prediction, TrainConfig, Trained
 from models.registry import use_case
@@ -252,3 +252,11 @@ def test_a_column_of_many_texts_is_left_out_with_its_count() -> None:
     )
     found = ATTENDANCE.train(live, FAST, CONTEXT)
     assert "different texts, more than 20" in found.dropped["ticket_code"] and found.params["attributes"] == []
+
+
+@pytest.mark.parametrize("level", [0, 5])
+def test_a_candidate_that_can_be_fitted_to_nothing_is_not_compared(level: int) -> None:
+    live = training(frame(series("still", [level] * 63)))
+    found = ATTENDANCE.train(live, TrainConfig(candidates=("seasonal_naive", "prophet")), CONTEXT).backtest
+    assert found.rule.metrics["mae"] == 0
+    assert "prophet" not in {score.candidate for score in found.scores}
