@@ -1,6 +1,7 @@
 """The promotion gate as a check of each `model/{use_case}`: which partners' challengers it refused, and why."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dagster import AssetCheckResult, AssetCheckSeverity, AssetCheckSpec, AssetKey, MetadataValue
@@ -12,6 +13,18 @@ if TYPE_CHECKING:
 
 GATE = "gate"
 WIDEST = 400
+MOST_NAMED = 5
+
+
+@dataclass(frozen=True)
+class _Judged:
+    """One challenger of a partner, and what the gate said of it."""
+
+    partner: str
+    version: str | None
+    candidate: str | None
+    promoted: bool
+    why: str
 
 
 def gate_spec(key: AssetKey) -> AssetCheckSpec:
@@ -21,10 +34,13 @@ def gate_spec(key: AssetKey) -> AssetCheckSpec:
 
 def gate_result(key: AssetKey, reports: "Mapping[str, TrainReport]", failures: Mapping[str, str]) -> AssetCheckResult:
     """What the gate said in this run; `failures` are the partners whose training broke, so that no one misses."""
-    judged = {partner: report for partner, report in reports.items() if report.verdict is not None}
-    refused = {partner: report for partner, report in judged.items() if not report.promoted}
+    judged = [one for partner, report in sorted(reports.items()) for one in _judged(partner, report)]
+    refused = [one for one in judged if not one.promoted]
     lines = [f"{partner}: {report.outcome}" for partner, report in sorted(reports.items())]
     lines += [f"{partner}: failed: {reason}" for partner, reason in sorted(failures.items())]
+    rows = (
+        {"partner": one.partner, "version": one.version, "candidate": one.candidate, "why": one.why} for one in refused
+    )
     return AssetCheckResult(
         asset_key=key,
         check_name=GATE,
@@ -35,26 +51,28 @@ def gate_result(key: AssetKey, reports: "Mapping[str, TrainReport]", failures: M
             "challengers": len(judged),
             "refused": len(refused),
             "verdicts": MetadataValue.md(bullets(lines, "nobody was trained")),
-            "refusals": MetadataValue.md(_refusals(refused)),
+            "refusals": MetadataValue.md(table(rows, widest=WIDEST) if refused else "none"),
         },
     )
 
 
-def _described(refused: "Mapping[str, TrainReport]", judged: int) -> str:
-    if not refused:
-        return f"{judged} challengers, all promoted" if judged else "no challenger in this run"
-    first = sorted(refused)[:5]
-    more = f" and {len(refused) - len(first)} more" if len(refused) > len(first) else ""
-    return f"not promoted: {', '.join(first)}{more}"
+def _judged(partner: str, report: "TrainReport") -> Iterator[_Judged]:
+    """Our own challenger and those made elsewhere; one that could not even be judged is refused for that reason."""
+    if report.verdict is not None and report.trained is not None:
+        why = " ".join(report.verdict.reasons)
+        yield _Judged(partner, report.version, report.trained.backtest.chosen, report.verdict.promote, why)
+    for one in report.outside:
+        if one.challenge is None:
+            yield _Judged(partner, one.wraps, "made elsewhere", False, one.reason)
+        else:
+            chosen, why = one.challenge.trained.backtest.chosen, " ".join(one.challenge.verdict.reasons)
+            yield _Judged(partner, one.challenge.version, chosen, one.promoted, why)
 
 
-def _refusals(refused: "Mapping[str, TrainReport]") -> str:
-    """Each refused challenger with every sentence of the gate; what it failed for comes first."""
+def _described(refused: Sequence[_Judged], judged: int) -> str:
     if not refused:
-        return "none"
-    rows = [
-        {"partner": partner, "version": report.version, "candidate": report.trained and report.trained.backtest.chosen,
-         "why": " ".join(report.verdict.reasons if report.verdict else ())}
-        for partner, report in sorted(refused.items())
-    ]  # fmt: skip
-    return table(rows, widest=WIDEST)
+        many = "1 challenger, promoted" if judged == 1 else f"{judged} challengers, all promoted"
+        return many if judged else "no challenger in this run"
+    partners = list(dict.fromkeys(one.partner for one in refused))
+    more = f" and {len(partners) - MOST_NAMED} more" if len(partners) > MOST_NAMED else ""
+    return f"not promoted: {', '.join(partners[:MOST_NAMED])}{more}"

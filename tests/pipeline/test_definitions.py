@@ -88,7 +88,7 @@ def test_every_partitioned_asset_has_the_one_definition_and_runs_once_for_all() 
     graph = build_definitions(settings=Settings()).resolve_asset_graph()
     for key in graph.get_all_asset_keys():
         node = graph.get(key)
-        if key.path[0] in ("raw", "model", "insight", "published"):
+        if key.path[0] in ("raw", "model", "insight", "published", "realized"):
             assert node.partitions_def == PARTNERS, key
             assert node.backfill_policy is not None and node.backfill_policy.max_partitions_per_run is None, key
         else:
