@@ -19,7 +19,7 @@ from dagster import (
 )
 from pydantic import Field
 
-from integrator_dagster.assets.train import GROUP, model_key
+from integrator_dagster.assets.train import GROUP, model_key, tracked
 from integrator_dagster.checks.gate import GATE, gate_spec
 from integrator_dagster.outcomes import NOTHING, Metadata, ordered
 from integrator_dagster.resources.integrator import Integrator
@@ -27,6 +27,7 @@ from integrator_dagster.work import Work
 from models.base import UseCaseSpec
 from models.card import figures
 from models.markdown import bullets, table
+from models.pooling.base import POOLED
 from models.registry import USE_CASES
 
 if TYPE_CHECKING:
@@ -77,8 +78,10 @@ def _pooled(work: Work, spec: UseCaseSpec) -> AssetsDefinition:
         check_specs=[gate_spec(key)],
     )
     def pooled(context: AssetExecutionContext, config: Pooling, integrator: Integrator) -> Iterator[Any]:
-        report = work.pool(integrator.services, spec.name, context.run.run_id, not config.force)
-        context.log_event(AssetMaterialization(key, metadata=facts(report)))
+        services = integrator.services
+        report = work.pool(services, spec.name, context.run.run_id, not config.force)
+        way = tracked(work, services, POOLED, spec.name, report.version if report.trained is not None else None)
+        context.log_event(AssetMaterialization(key, metadata={**facts(report), **way}))
         yield _gate_result(key, report)
         yield ordered()
 

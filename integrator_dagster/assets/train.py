@@ -106,7 +106,7 @@ def _model(work: Work, spec: UseCaseSpec) -> AssetsDefinition:
                 raise
             reports[partner] = report
             progress.rows, progress.note = report.rows, report.outcome
-            return {**facts(report), **_tracked(work, services, partner, use_case, report)}
+            return {**facts(report), **tracked(work, services, partner, use_case, report.version)}
 
         ended = list(each_partner(context, services, step=GROUP, key=key, body=train, use_cases=(spec.name,)))
         yield gate_result(key, reports, failures)
@@ -179,9 +179,9 @@ def choice_rows(choices: "Sequence[Choice]") -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
-def _tracked(work: Work, services: "Services", partner: str, use_case: str, report: "TrainReport") -> Metadata:
+def tracked(work: Work, services: "Services", owner: str, use_case: str, version: str | None) -> Metadata:
     """The way from this page to MLflow's: an address while `integrator up` serves it, else its place there."""
-    if report.version is None:
+    if version is None:
         return {}
-    page = work.run_page(services, partner, use_case, report.version)
+    page = work.run_page(services, owner, use_case, version)
     return {"mlflow": MetadataValue.url(page) if "://" in page else MetadataValue.text(page)}

@@ -30,7 +30,7 @@ def test_the_night_pools_after_training_and_before_scoring(run: Run, instance: D
     assert recorder.of("pool") == {(name, "True") for name in ("attendance", "pricing", "lead_score")}
     found = shown(instance, "pricing")
     assert found["outcome"] == "version 7 promoted" and found["promoted"] is True and found["version"] == "7"
-    assert found["wape"] == 0.2 and found["model_card"] == "# Card"
+    assert found["wape"] == 0.2 and found["model_card"] == "# Card" and found["mlflow"].endswith("/runs/7")
     assert "sample" not in found and "choices" not in found, "rows and subjects are somebody's"
     said = str(found)
     assert not [name for name in ("alpha", "beta", "gamma") if name in said]
