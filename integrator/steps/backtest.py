@@ -4,6 +4,7 @@ What a file's rows mean is in `models/<use_case>/table.py`; here the file is rea
 labelled table, and what came of it is written to a folder.
 """
 
+import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -15,8 +16,6 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from integrator.contracts.errors import InvalidInput, NotReady
 from integrator.contracts.records import PLURALS, Record, RecordError
 from integrator.storage import files
@@ -24,7 +23,7 @@ from integrator.storage.landing_reading import read_payloads
 from integrator.storage.partners import Partner
 from integrator.storage.personal import AttributeGuard
 from integrator.storage.reference import holidays_of
-from models.base import Context, TrainConfig, Trained, UseCase
+from models.base import Context, Score, TrainConfig, Trained, UseCase
 from models.card import model_card
 from models.files import Prepared, Reading, Shapes, shapes
 from models.gate import Verdict, gate
@@ -225,36 +224,42 @@ def _personal(allowed: Sequence[str], attributes: Sequence[Mapping[str, Any]]) -
 
 
 def document(report: BacktestReport) -> dict[str, Any]:
-    """The report for programs: what was compared on what, chosen why, and what the gate says."""
+    """The report for programs: what was compared on what, chosen why, and what the gate says; not finite is null."""
     backtested = report.trained.backtest
-    return {
-        "use_case": report.asked.use_case,
-        "file": report.asked.file.name,
-        "rows": report.prepared.training.height,
-        "observations": backtested.observations,
-        "split": backtested.split,
-        "gate_metric": backtested.gate_metric,
-        "chosen": backtested.chosen,
-        "candidates": [msgspec.to_builtins(one) for one in map(_score, backtested.scores)],
-        "promoted": report.verdict.promote,
-        "reasons": list(report.verdict.reasons),
-        "choices": [
-            {
-                "subject": one.subject, "family": one.family, "scores": dict(one.scores), "why": one.why,
-                "observations": one.observations,
-            }
-            for one in report.trained.choices
-        ],
-        "left_out": dict(report.trained.dropped),
-        "problems": list(report.prepared.problems),
-        "read_as": dict(report.prepared.named),
-        "attributes": list(report.prepared.attributes),
-        "parameters": dict(report.trained.params),
-    }  # fmt: skip
+    told: dict[str, Any] = _plain(
+        {
+            "use_case": report.asked.use_case,
+            "file": report.asked.file.name,
+            "rows": report.prepared.training.height,
+            "observations": backtested.observations,
+            "split": backtested.split,
+            "gate_metric": backtested.gate_metric,
+            "chosen": backtested.chosen,
+            "candidates": [_score(one) for one in backtested.scores],
+            "promoted": report.verdict.promote,
+            "reasons": report.verdict.reasons,
+            "choices": [vars(one) for one in report.trained.choices],
+            "left_out": report.trained.dropped,
+            "problems": report.prepared.problems,
+            "read_as": report.prepared.named,
+            "attributes": report.prepared.attributes,
+            "parameters": report.trained.params,
+        }
+    )
+    return told
 
 
-def _score(score: Any) -> dict[str, Any]:
+def _score(score: Score) -> dict[str, Any]:
     return {
-        "candidate": score.candidate, "is_rule": score.is_rule, "metrics": dict(score.metrics),
+        "candidate": score.candidate, "is_rule": score.is_rule, "metrics": score.metrics,
         "coverage": score.coverage, "intervals": score.coverage_cases,
     }  # fmt: skip
+
+
+def _plain(value: Any) -> Any:
+    """As JSON has it: it knows no NaN and no infinity."""
+    if isinstance(value, Mapping):
+        return {str(name): _plain(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

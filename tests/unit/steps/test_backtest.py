@@ -1,6 +1,7 @@
 """A backtest on a file, from its bytes to what the gate says of it; no database, no registry."""
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -62,6 +63,14 @@ def test_the_training_is_the_products_own_and_the_gate_judges_it(report: Backtes
     assert told["read_as"]["converted"] == "bought"
     assert "visits" in told["attributes"]
     json.dumps(told)
+
+
+def test_what_is_not_finite_is_null_for_programs(report: BacktestReport) -> None:
+    scores = tuple(replace(one, metrics={"log_loss": float("nan")}) for one in report.trained.backtest.scores)
+    trained = replace(report.trained, backtest=replace(report.trained.backtest, scores=scores))
+    told = document(replace(report, trained=trained))
+    assert {one["metrics"]["log_loss"] for one in told["candidates"]} == {None}
+    json.dumps(told, allow_nan=False)
 
 
 def test_what_is_personal_excluded_or_empty_is_left_out_and_said(report: BacktestReport) -> None:
