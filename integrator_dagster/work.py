@@ -74,12 +74,12 @@ def _build(services: "Services", run_id: str, say: Say) -> BuildReport:
 
 def _preload(services: "Services") -> None:
     """Open what the steps after dbt need: 8 s that pass while dbt, a process of its own, runs for as long."""
-    from integrator.steps import quality_suite
+    from integrator.steps import quality_suite, realized
 
     def tracking() -> None:
         services.tracking.preload()
 
-    for opening in (tracking, quality_suite.preload):
+    for opening in (tracking, quality_suite.preload, realized.preload):
         try:
             opening()
         except Exception:  # the step that needs it meets the same failure, and reports it

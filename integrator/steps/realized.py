@@ -55,6 +55,14 @@ class _Case:
     stood: Stood
 
 
+def preload() -> None:
+    """Import what pictures and tests of drift are made with: 3 s that can pass while something else runs."""
+    from importlib import import_module
+
+    for name in ("matplotlib.backends.backend_agg", "scipy.stats"):
+        import_module(name)
+
+
 def realize(services: Services, partner: str, use_case: str) -> RealizedReport:
     """Bring a partner's realized quality of one use case up to date; said twice, the second changes nothing."""
     now = services.clock()

@@ -8,25 +8,32 @@ from datetime import datetime
 
 from sqlalchemy import Connection, text
 
+FORESEEN = """
+  select subject_kind, subject_id, platform, min(at) as first_at from ops.prediction_log
+  where partner = :partner and use_case = :use_case group by 1, 2, 3"""
+
 PEOPLE = """
-  with foreseen as (
-    select subject_kind, subject_id, platform, min(at) as first_at from ops.prediction_log
-    where partner = :partner and use_case = 'attendance' group by 1, 2, 3
+  with held as (
+    select event_id, series_id, platform, starts_at, attendance from harmonized.event
+    where partner = :partner and attendance is not null and starts_at <= :now and status in ('scheduled', 'completed')
+  ),
+  named as (
+    select held.*, f.subject_kind, f.subject_id, f.first_at from held
+    join foreseen f on f.subject_kind = 'event' and f.subject_id = held.event_id and f.platform = held.platform
+    union all
+    select held.*, f.subject_kind, f.subject_id, f.first_at from held
+    join foreseen f on f.subject_kind = 'series' and f.subject_id = held.series_id and f.platform = held.platform
   )
-  select f.subject_kind, f.subject_id, f.platform, event.starts_at as happened_at, event.starts_at as begins_at,
-    avg(event.attendance)::double precision as value, null::numeric as price, null::text as currency
-  from harmonized.event
-  join foreseen f on f.platform = event.platform and f.first_at < event.starts_at
-    and f.subject_id = case f.subject_kind when 'event' then event.event_id else event.series_id end
-  where event.partner = :partner and event.attendance is not null and event.starts_at <= :now
-    and event.status in ('scheduled', 'completed')
+  select subject_kind, subject_id, platform, starts_at as happened_at, starts_at as begins_at,
+    avg(attendance)::double precision as value, null::numeric as price, null::text as currency
+  from named where first_at < starts_at
   group by 1, 2, 3, 4"""
 """A series has one outcome for each moment at which something of it began."""
 
 SALES = """
-  with foreseen as (
-    select subject_kind, subject_id, platform, greatest(min(at), cast(:now as timestamptz) - interval '1 year') as first_at
-    from ops.prediction_log where partner = :partner and use_case = 'pricing' group by 1, 2, 3
+  with lately as (
+    select subject_kind, subject_id, platform, greatest(first_at, cast(:now as timestamptz) - interval '1 year') as first_at
+    from foreseen
   ),
   home as (select timezone, currency from integrator.partner where partner = :partner),
   sold as (
@@ -36,13 +43,13 @@ SALES = """
         / nullif(sum(quantity) filter (where unit_price_reported is not null), 0), 6) as price
     from harmonized.sale
     where partner = :partner and is_counted
-      and sold_on >= (select (min(first_at) at time zone (select timezone from home))::date from foreseen)
+      and sold_on >= (select (min(first_at) at time zone (select timezone from home))::date from lately)
     group by 1, 2, 3
   ),
   newest as (select platform, max(sold_on) as sold_on from harmonized.sale where partner = :partner group by 1),
   weeks as (
     select f.subject_kind, f.subject_id, f.platform, week as monday, home.timezone, home.currency
-    from foreseen f cross join home
+    from lately f cross join home
     join newest on newest.platform = f.platform
     cross join lateral generate_series(
       date_trunc('week', f.first_at at time zone home.timezone) + interval '7 days',
@@ -58,7 +65,7 @@ SALES = """
 a platform that was not heard of since has not sold nothing."""
 
 CONVERSIONS = """
-  with foreseen as (
+  with said as (
     select subject_kind, subject_id, platform, model_name, model_version, min(as_of) as as_of,
       max(cast(coalesce(prediction -> 'details' ->> 'horizon_days', feature_row ->> 'horizon_days') as integer)) as days
     from ops.prediction_log where partner = :partner and use_case = 'lead_score' group by 1, 2, 3, 4, 5
@@ -70,7 +77,7 @@ CONVERSIONS = """
   known as (
     select f.subject_kind, f.subject_id, f.platform, f.as_of, f.as_of + f.days * interval '1 day' as due_at,
       contact.converted_at
-    from foreseen f
+    from said f
     join harmonized.identity as record
       on record.partner = :partner and record.platform = f.platform and record.native_id = f.subject_id
     join harmonized.contact on contact.partner = :partner and contact.person_id = record.person_id
@@ -103,11 +110,15 @@ def gather(connection: Connection, partner: str, use_case: str, now: datetime) -
     if not there:
         return 0
     values = {"partner": partner, "use_case": use_case, "now": now}
-    connection.execute(text(f"create temporary table gathered on commit drop as {query}"), values)
+    # Analyzed, because a plan made without knowing their size takes the product of both for a good idea.
+    for name, made_of in (("foreseen", FORESEEN), ("gathered", query)):
+        connection.execute(text(f"create temporary table {name} on commit drop as {made_of}"), values)
+        connection.exec_driver_sql(f"analyze {name}")
     gone = connection.execute(text(_GONE), values).rowcount
-    connection.execute(text(_TAKEN_BACK), values)
+    if gone:
+        connection.execute(text(_TAKEN_BACK), values)
     changed = connection.execute(text(_UPSERT), values).rowcount
-    connection.exec_driver_sql("drop table gathered")
+    connection.exec_driver_sql("drop table foreseen, gathered")
     return gone + changed
 
 

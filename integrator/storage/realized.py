@@ -72,7 +72,7 @@ class Stood:
         return self.insight_id, self.model_name, self.model_version, self.insight_version, self.at
 
 
-_WAITING = ", ".join(f"o.{name}" for name in Waiting.__dataclass_fields__)
+_WAITING = ", ".join(Waiting.__dataclass_fields__)
 _STOOD = "insight_id, insight_version, model_name, model_version, rung, as_of, at, prediction, feature_row"
 _SHADOW = (
     "insight_id, null::integer as insight_version, model_name, model_version, rung, as_of, at, prediction, "
@@ -85,21 +85,27 @@ Asks = Collection[tuple[int, str, datetime]]
 
 def waiting(connection: Connection, partner: str, use_case: str, most: int) -> list[Waiting]:
     """The first `most` outcomes that wait, and all that is to be judged with them; by subject and moment."""
+    values = {"partner": partner, "use_case": use_case, "most": most}
+    news = connection.execute(
+        text("""select subject_kind, subject_id, platform, happened_at from metrics.outcome
+          where partner = :partner and use_case = :use_case and joined_at is null
+          order by subject_id, subject_kind, platform, happened_at limit :most"""),
+        values,
+    ).all()
+    moments = {tuple(row) for row in news}
+    subjects = {key[:3] for key in moments if key[0] in WHOLE_SUBJECT}
     rows = connection.execute(
-        text(f"""with news as (
-            select subject_kind, subject_id, platform, happened_at from metrics.outcome
-            where partner = :partner and use_case = :use_case and joined_at is null
-            order by subject_id, subject_kind, platform, happened_at limit :most
-          )
-          select distinct {_WAITING} from metrics.outcome o
-          join news on news.subject_id = o.subject_id and news.subject_kind = o.subject_kind
-            and news.platform = o.platform
-            and (news.happened_at = o.happened_at or o.subject_kind = any(:whole))
-          where o.partner = :partner and o.use_case = :use_case
-          order by o.subject_kind, o.subject_id, o.platform, o.happened_at, o.source"""),
-        {"partner": partner, "use_case": use_case, "most": most, "whole": list(WHOLE_SUBJECT)},
-    )
-    return [Waiting(**{**row._mapping, "price": None if row.price is None else float(row.price)}) for row in rows]
+        text(f"""select {_WAITING} from metrics.outcome
+          where partner = :partner and use_case = :use_case and subject_id = any(:ids)
+            and (happened_at = any(:moments) or subject_kind = any(:whole))
+          order by subject_kind, subject_id, platform, happened_at, source"""),
+        {
+            **values, "ids": sorted({row.subject_id for row in news}),
+            "moments": sorted({row.happened_at for row in news}), "whole": list(WHOLE_SUBJECT),
+        },
+    )  # fmt: skip
+    found = (Waiting(**{**row._mapping, "price": None if row.price is None else float(row.price)}) for row in rows)
+    return [one for one in found if one.subject in subjects or (*one.subject, one.happened_at) in moments]
 
 
 def standing(connection: Connection, partner: str, asks: Asks) -> list[tuple[int, Stood]]:
@@ -191,6 +197,7 @@ def replace(
         f"create temporary table joined ({', '.join(f'{name} {kind}' for name, kind in JOINED)}) on commit drop"
     )
     copy(connection, "joined", JOINED, ((*o.subject, o.happened_at, o.source, o.received_at) for o in outcomes))
+    connection.exec_driver_sql("analyze joined")
     connection.execute(
         text("""delete from metrics.realized r using (select distinct subject_kind, subject_id, platform, happened_at
             from joined) j
