@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import jsonschema  # type: ignore[import-untyped]
 import polars as pl
 import pytest
 from sqlalchemy import text
@@ -11,6 +12,7 @@ from sqlalchemy import text
 from integrator.contracts.errors import InvalidInput, NotFound
 from integrator.contracts.insight import parse
 from integrator.contracts.readiness import Readiness
+from integrator.security import clients
 from integrator.settings import Settings
 from integrator.steps.explain import explain
 from integrator.steps.pooling import PooledReport, pool
@@ -24,8 +26,11 @@ from integrator.storage.frames import read_features
 from integrator.storage.partners import Partner, register
 from integrator.storage.pooling import set_consent
 from integrator_dagster.assets.pooled import facts
+from integrator_realtime.app import create_app
+from integrator_realtime.openapi_schemas import SCHEMAS
 from models import registry
 from models.registry import use_case
+from tests.asgi import Direct
 from tests.attendance_frames import CONTEXT, frame, series, synthetic_people, training
 from tests.feature_tables import put
 
@@ -41,7 +46,7 @@ def partner(name: str, *, pooled: bool) -> Partner:
 
 def house(name: str, seed: int) -> pl.DataFrame:
     """A venue's four months; everything that could tell one partner from another carries its name."""
-    words = {
+    words: dict[str, Any] = {
         "venue_name": f"{name} hall",
         "category": f"{name} nights",
         "attributes": f'{{"{name}_field": "{name}_value"}}',
@@ -109,7 +114,7 @@ def test_it_is_trained_from_consenting_partners_alone_and_passes_its_gate(
     with shared.database.batch() as connection:
         assert pooling.contributors(connection, USE_CASE, trained.version or "") == set(SHARERS)
     with shared.database.partner("ann") as connection:
-        seen = connection.execute(text("select partner from ops.pooled_contribution")).scalars().all()
+        seen: Any = connection.execute(text("select partner from ops.pooled_contribution")).scalars().all()
     assert seen == ["ann"], "a partner sees its own line alone"
     again = pool(shared, USE_CASE, run_id="run-2", only_missing=True)
     assert (again.outcome, again.version) == ("kept", trained.version)
@@ -135,6 +140,19 @@ def test_a_young_partner_is_served_with_it_and_explained_to_the_byte(shared: Ser
         ).all()
     assert stored.rung == "pooled" and stored.pooled is not None and stored.pooled.state == "serving"
     assert [tuple(row) for row in counted] == [("attendance.pooled", trained.version)]
+
+
+def test_the_partner_reads_where_it_stands_over_http(shared: Services, trained: PooledReport) -> None:
+    http = Direct(create_app(shared))
+    client = clients.create(shared.database, "young", "quality:read", MOMENT)
+    token = http.post(
+        "/oauth/token", data={"grant_type": "client_credentials"}, auth=(client.client_id, client.client_secret)
+    ).json()["access_token"]
+    answer = http.get("/v1/readiness", headers={"Authorization": f"Bearer {token}"})
+    (found,) = answer.json()["readiness"]
+    assert (found["use_case"], found["rung"], found["pooled"]["state"]) == (USE_CASE, "pooled", "serving")
+    assert found["requirements"][0]["days_left"] > 0 and "until your own data suffices" in found["pooled"]["reason"]
+    jsonschema.validate(answer.json(), SCHEMAS["Readiness"])
 
 
 def test_who_does_not_consent_neither_gives_nor_gets(shared: Services, trained: PooledReport) -> None:
@@ -195,7 +213,7 @@ def test_a_partner_that_its_own_rule_serves_better_keeps_it_and_is_told(
 def test_a_partner_whose_rows_break_is_left_out_alone(
     shared: Services, trained: PooledReport, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    code = registry.pooled(USE_CASE)
+    code: Any = registry.pooled(USE_CASE)
     original = type(code).judge
 
     def broken(self: Any, model: Any, frame_of: pl.DataFrame, context: Any) -> Any:
@@ -208,7 +226,7 @@ def test_a_partner_whose_rows_break_is_left_out_alone(
     assert report.has_failures and "flat" not in str(report)
     assert standing(shared, "flat") == ("rule", "failed") and standing(shared, "young") == ("pooled", "serving")
     with shared.database.partner("flat") as connection:
-        noted = connection.execute(
+        noted: Any = connection.execute(
             text("select data from ops.event_log where partner = 'flat' and kind = 'pooled.not_judged'")
         ).scalar_one()
     assert noted["reason"] == "ZeroDivisionError" and "value" not in str(noted)
@@ -234,8 +252,10 @@ def test_consent_taken_back_takes_the_model_down_whatever_comes_of_the_next_trai
         assert served.insight_version == before[served.insight_id].insight_version + 1, "published on the same input"
         assert explain(shared, served.insight_id, version=before[served.insight_id].insight_version).identical
     with shared.database.partner("bob") as connection:
-        kinds = connection.execute(text("select kind from ops.event_log where partner = 'bob'")).scalars().all()
-        noted = connection.execute(text("select reason from ops.touched_log where partner = 'bob'")).scalars().all()
+        kinds: Any = connection.execute(text("select kind from ops.event_log where partner = 'bob'")).scalars().all()
+        noted: Any = (
+            connection.execute(text("select reason from ops.touched_log where partner = 'bob'")).scalars().all()
+        )
     assert "pooled.retired" in kinds and set(noted) == {"pooling"}
 
 
@@ -250,7 +270,7 @@ def test_consent_given_again_trains_again(shared: Services, trained: PooledRepor
 def test_consent_withdrawn_while_it_trains_is_not_passed_over(
     shared: Services, trained: PooledReport, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    code = registry.pooled(USE_CASE)
+    code: Any = registry.pooled(USE_CASE)
     original = type(code).train
 
     def slow(self: Any, members: Any, limits: Any) -> Any:
