@@ -39,12 +39,12 @@ def seasonal_naive(rows: Floats) -> Floats:
 
 def seasonal_mean(rows: Floats) -> Floats:
     """The mean of the last four same steps, times what a holiday of that name usually does."""
-    return np.asarray(rows[:, COLUMN["same_4_mean"]] * rows[:, COLUMN["holiday_ratio"]])
+    return np.asarray(_known(rows, "same_4_mean") * _known_ratio(rows))
 
 
 def smoothed(rows: Floats) -> Floats:
     """Exponential smoothing times what a holiday of that name usually does."""
-    return np.asarray(rows[:, COLUMN["smoothed"]] * rows[:, COLUMN["holiday_ratio"]])
+    return np.asarray(_known(rows, "smoothed") * _known_ratio(rows))
 
 
 def boosted(model: Any, rows: Floats, encoded: Floats) -> Floats:
@@ -133,6 +133,17 @@ def level(rows: Floats) -> Floats:
 def _base(rows: Floats) -> Floats:
     """Halfway between the last same step and the smoothed forecast."""
     return np.asarray((seasonal_naive(rows) + smoothed(rows)) / 2)
+
+
+def _known(rows: Floats, name: str) -> Floats:
+    """A feature, the last same step where it is unknown."""
+    found = rows[:, COLUMN[name]]
+    return np.where(np.isfinite(found), found, seasonal_naive(rows))
+
+
+def _known_ratio(rows: Floats) -> Floats:
+    found = rows[:, COLUMN["holiday_ratio"]]
+    return np.where(np.isfinite(found), found, 1.0)
 
 
 def _positive(values: Floats) -> Floats:

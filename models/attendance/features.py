@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.attendance.cadence import Ints, Moments
-from models.attendance.grid import NO_HOLIDAY, Calendar, Floats, Grid, trusted_capacity
+from models.attendance.grid import NO_HOLIDAY, TOO_OFTEN, Calendar, Floats, Grid
 from models.attendance.smoothing import States, smooth
 
 FEATURES = (
@@ -46,7 +46,9 @@ SAME = 6
 """Same steps of earlier seasons that are looked at; `LOOK_BACK` seasons back are searched for them."""
 LOOK_BACK = 16
 RARE_HOLIDAYS = 0.2
-"""Share of a unit's steps; where more are marked, a holiday is nothing special and stays in the smoothing."""
+"""Share of a unit's known steps; where more are marked, a holiday is nothing special and stays in the smoothing."""
+ORDINARY_STEPS = 10
+"""Known steps before a holiday is left out at all."""
 PRIOR_HOLIDAYS = 1.0
 """Ordinary days that a holiday's ratio is shrunk by."""
 
@@ -73,6 +75,13 @@ class Seen:
         known = np.isfinite(self.grid.people)
         index = np.where(known, np.arange(known.shape[1]), -1)
         return np.concatenate([np.full((len(known), 1), -1), np.maximum.accumulate(index, axis=1)], axis=1)
+
+    @cached_property
+    def is_exceeded(self) -> NDArray[np.bool_]:
+        """Units x (steps + 1): whether so many steps before were above the stated capacity that it is no limit."""
+        with np.errstate(invalid="ignore"):
+            above = _running(self.grid.people > self.grid.capacity[:, None])
+        return np.asarray(above > TOO_OFTEN * np.maximum(self.sums[2], 1.0))
 
     @cached_property
     def weekdays(self) -> tuple[Floats, Floats]:
@@ -107,8 +116,9 @@ class Seen:
         grid = self.grid
         phase, phases = phases_of(grid, np.arange(grid.length), grid.calendar.when)
         marked = (grid.calendar.holiday != NO_HOLIDAY) & np.isfinite(grid.people)
-        rare = marked.sum(axis=1) <= RARE_HOLIDAYS * np.maximum(grid.known, 1)
-        people = np.where(marked & rare[:, None], np.nan, grid.people)
+        before, known = _running(marked)[:, :-1], self.sums[2][:, :-1]
+        left_out = marked & (known >= ORDINARY_STEPS) & (before <= RARE_HOLIDAYS * known)
+        people = np.where(left_out, np.nan, grid.people)
         return smooth(people, phase, phases, origins, self.lead)
 
 
@@ -147,7 +157,7 @@ def features(seen: Seen, origin: Ints, target: Ints, coming: Calendar) -> Floats
         "holiday_ratio": _holiday_ratio(seen, known, coming.holiday),
         "before_holiday": coming.before.astype(float),
         "after_holiday": coming.after.astype(float),
-        "capacity": np.broadcast_to(trusted_capacity(grid.people, grid.capacity)[:, None], same.shape[:2]),
+        "capacity": np.where(seen.is_exceeded[:, known], np.nan, grid.capacity[:, None]),
         **_short(grid, known, target, lead),
         **_yearly(seen, known, origin, target),
     }

@@ -8,17 +8,27 @@ import polars as pl
 import pytest
 
 from integrator.contracts.errors import Defect, InvalidInput, NotReady
-from models.attendance.candidates import fit_encoder
-from models.attendance.explain import GROUPS, reference, shapley
+from models.attendance.attributes import fit_encoder
+from models.attendance.explain import GROUPS, Inputs, reference, shapley
 from models.attendance.features import COLUMN, FEATURES
 from models.attendance.intervals import Residuals, bounds, fit_margins, realized_coverage
 from models.base import Prediction, TrainConfig, Trained
 from models.registry import use_case
 from models.rounding import sums
-from tests.attendance_frames import CONTEXT, arena, event, frame, series, synthetic_people, training
+from tests.attendance_frames import (
+    CONTEXT,
+    TODAY,
+    arena,
+    event,
+    frame,
+    series,
+    speaking,
+    synthetic_people,
+    training,
+)
 
 ATTENDANCE = use_case("attendance")
-FAST = TrainConfig(candidates=("gradient_boosting", "mean"))
+FAST = TrainConfig(candidates=("gradient_boosting", "seasonal_mean"))
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +49,7 @@ def again(live: pl.DataFrame) -> Trained:
 @pytest.fixture(scope="module")
 def prophet(live: pl.DataFrame) -> Trained:
     found = ATTENDANCE.train(training(live), TrainConfig(candidates=("prophet",)), CONTEXT)
-    assert found.backtest.chosen == "prophet", "the frame rises, which prophet sees and the rule does not"
+    assert set(found.model.state()["series"]["prophet"]) == set(found.model.state()["series"]["units"])
     return found
 
 
@@ -50,13 +60,16 @@ def predictions(trained: Trained, live: pl.DataFrame) -> list[Prediction]:
 
 def test_the_backtest_has_the_rule_and_every_candidate(trained: Trained) -> None:
     backtest = trained.backtest
-    assert [score.candidate for score in backtest.scores] == ["seasonal_naive", "gradient_boosting", "mean"]
-    assert backtest.rule.candidate == "seasonal_naive"
-    best = min(backtest.scores, key=lambda score: score.metrics["mase"])
-    assert backtest.chosen == best.candidate
+    assert [score.candidate for score in backtest.scores] == [
+        "seasonal_naive", "gradient_boosting", "seasonal_mean", "combination", "per_series",
+    ]  # fmt: skip
+    assert backtest.rule.candidate == "seasonal_naive" and backtest.chosen == "per_series"
+    best = backtest.score("per_series")
+    assert best.metrics["mase"] < backtest.rule.metrics["mase"]
     assert {"smape", "mae", "pinball_p10", "pinball_p90"} < set(best.metrics)
     assert best.coverage is not None and 0.6 < best.coverage <= 1
-    assert {"weekdays", "weekends", "days to 7", "days to 14"} == set(best.segments)
+    assert best.coverage_cases == 3 * 14 * 3, "the first of four judged folds teaches the first margins"
+    assert {"weekdays", "weekends", "near horizon", "far horizon"} == set(best.segments)
     assert backtest.plot_png is not None and backtest.plot_png.startswith(b"\x89PNG")
     assert backtest.observations == 4 * 14 * 3
 
@@ -84,7 +97,7 @@ def test_every_prediction_is_whole_bounded_and_adds_up(predictions: list[Predict
         assert 0 <= found.interval.low <= found.value <= found.interval.high <= found.details["capacity"]
         assert sums(found.value, found.baseline, found.contributions, decimals=0)
         assert found.details["p50"] == found.value
-        assert {"p10", "p90", "sell_out_at", "family", "alternatives"} < set(found.details)
+        assert {"p10", "p90", "sell_out_at", "family", "alternatives", "why"} < set(found.details)
 
 
 def test_a_series_speaks_of_its_next_occurrence(predictions: list[Prediction]) -> None:
@@ -116,29 +129,30 @@ def test_quantiles_are_ordered_everywhere(predictions: list[Prediction]) -> None
 
 def test_prophet_predicts_explains_and_loads_back(prophet: Trained, live: pl.DataFrame) -> None:
     rows = json.loads(json.dumps(ATTENDANCE.rows(live, CONTEXT)))[:6]
-    found = prophet.model.predict(rows)
-    assert ATTENDANCE.restore(prophet.model.state()).predict(rows) == found
+    model = speaking(prophet, "prophet")
+    found = model.predict(rows)
+    assert ATTENDANCE.restore(model.state()).predict(rows) == found
     assert all(
         p.details["family"] == "prophet" and sums(p.value or 0, p.baseline or 0, p.contributions, decimals=0)
         for p in found
     )
-    assert isinstance(next(iter(prophet.model.state()["prophet"].values()))["json"], str)
+    assert all(isinstance(fit["rate"], float) for fit in prophet.model.state()["series"]["prophet"].values())
 
 
 def test_shapley_of_an_additive_and_of_an_interacting_model() -> None:
     rows = np.full((2, len(FEATURES)), 10.0)
     rows[:, COLUMN["is_holiday"]] = 1.0
     similar = np.array([4.0, 10.0])
-    none = np.zeros((2, 0))
+    given = Inputs(rows, np.zeros((2, 0)), np.zeros((2, 5)), np.ones((1, 2)))
 
-    def product(matrix: Any, encoded: Any, parts: Any) -> Any:
-        return matrix[:, COLUMN["same_1"]] * matrix[:, COLUMN["is_holiday"]]
+    def product(inputs: Inputs) -> Any:
+        return inputs.rows[:, COLUMN["same_1"]] * inputs.rows[:, COLUMN["is_holiday"]]
 
-    effects = shapley(product, rows, none, np.zeros((2, 4)), np.zeros(2), similar)
+    effects = shapley(product, given, similar)
     names = list(GROUPS)
     assert effects[:, names.index("holiday")].tolist() == pytest.approx([7.0, 10.0])
-    assert effects[:, names.index("same_weekday")].tolist() == pytest.approx([3.0, 0.0])
-    gap = product(rows, none, None) - product(reference(rows, similar), none, None)
+    assert effects[:, names.index("same_season")].tolist() == pytest.approx([3.0, 0.0])
+    gap = product(given) - product(reference(given, similar))
     assert effects.sum(axis=1).tolist() == pytest.approx(gap.tolist())
 
 
@@ -188,9 +202,9 @@ def test_a_fold_on_which_nobody_was_open_is_left_out() -> None:
     people[closed] = None
     live = training(frame(series("hall", people)))
     found = use_case("attendance").train(
-        live, TrainConfig(horizon_days=1, candidates=("weekday_profile", "mean")), CONTEXT
+        live, TrainConfig(horizon_days=1, candidates=("exponential_smoothing", "seasonal_mean")), CONTEXT
     )
-    assert found.params["folds"] == 3 and found.backtest.observations == 3
+    assert found.params["folds"] == {"daily": 7} and found.backtest.observations == 6
 
 
 def test_configuration_is_checked() -> None:
@@ -208,7 +222,7 @@ def rule(live: pl.DataFrame) -> dict[str, Prediction]:
 
 def test_two_points_give_the_rule_without_an_interval() -> None:
     found = rule(frame(series("a", [40, 60])))["a-2026-03-16"]
-    assert (found.status, found.rung, found.value, found.interval) == ("fallback", "rule", 50, None)
+    assert (found.status, found.rung, found.value, found.interval) == ("fallback", "rule", 60, None)
     assert found.confidence_label == "low"
     assert "2 known days are not enough" in found.summary
 
@@ -220,7 +234,7 @@ def test_no_history_is_refused_with_what_would_mend_it() -> None:
 
 
 def test_an_event_without_a_series_borrows_from_its_venue() -> None:
-    live = frame(series(None, [100] * 8, ahead=0), [event(None, arena()["starts_on"].max(), None, event_id="gala")])  # type: ignore[arg-type]
+    live = frame(series(None, [100] * 8, ahead=0), [event(None, TODAY, None, event_id="gala")])
     found = rule(live)["gala"]
     assert (found.status, found.value) == ("fallback", 100)
 
@@ -233,10 +247,11 @@ def test_a_series_without_an_event_ahead_is_refused() -> None:
 
 def test_a_rule_sentence_says_why_and_what_would_mend_it(trained: Trained) -> None:
     row = next(r for r in ATTENDANCE.rows(arena(), CONTEXT) if r["subject"]["id"] == "club-2026-03-16")
+    floored = speaking(trained, "seasonal_naive").predict([row])[0]
+    assert "as on the last known Monday: here no model was closer by enough" in floored.summary
     state = trained.model.state()
-    floored = ATTENDANCE.restore({**state, "floored": [row["unit"]]}).predict([row])[0]
-    assert "as on the last known Monday: here that was closer than the model" in floored.summary
-    assert "next retraining" in ATTENDANCE.restore({**state, "units": []}).predict([row])[0].summary
+    unknown = ATTENDANCE.restore({**state, "series": {**state["series"], "units": {}}})
+    assert "next retraining" in unknown.predict([row])[0].summary
     assert "no model beats that yet" in ATTENDANCE.rule().predict([row])[0].summary
     one = rule(frame(series("a", [40])))["a-2026-03-16"]
     assert "1 known day is not enough for a model, 21 would be" in one.summary
@@ -272,7 +287,7 @@ def mixed() -> dict[str, Prediction]:
         series("zeros", [0] * 63), series("constant", [250] * 63), series("gaps", gaps), series("two", [4, 9]),
         series("over", synthetic_people(63, level=300, seed=8), capacity=100), series("no_size", [7, 9] * 31, capacity=None),
     )  # fmt: skip
-    trained = ATTENDANCE.train(training(live), TrainConfig(candidates=("weekday_profile",)), CONTEXT)
+    trained = ATTENDANCE.train(training(live), TrainConfig(candidates=("exponential_smoothing",)), CONTEXT)
     return {p.subject.id: p for p in trained.model.predict(ATTENDANCE.rows(live, CONTEXT))}
 
 
@@ -281,5 +296,7 @@ def test_bad_series_beside_good_ones_do_not_stop_training(mixed: dict[str, Predi
     assert mixed["constant"].value == 250
     assert mixed["two"].status == "fallback"
     assert (mixed["over"].value or 0) > 100, "a capacity that was often exceeded does not cap"
-    assert all(p.value is not None and np.isfinite(p.value) for p in mixed.values())
+    assert all(
+        p.value is not None and np.isfinite(p.value) for p in mixed.values() if not p.subject.id.startswith("two")
+    )
     json.dumps([p.details for p in mixed.values()], allow_nan=False)

@@ -9,12 +9,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.attendance import candidates
-from models.attendance.explain import GROUPS, contributions, shapley, summary
-from models.attendance.features import COLUMN, FEATURES, features
-from models.attendance.history import History
+from models.attendance import candidates, sentences
+from models.attendance.attributes import fit_encoder
+from models.attendance.cadence import DAILY
+from models.attendance.explain import GROUPS, Inputs, contributions, shapley
+from models.attendance.features import COLUMN, FEATURES, Seen, features
+from models.attendance.grid import Calendar, Grid, seasons
 from models.attendance.intervals import LEVEL, Margins, Residuals, bounds, fit_margins, realized_coverage
 from models.base import FeatureRow, TrainConfig, Trained
+from models.messages import catalogue
 from models.registry import use_case
 from models.rounding import additive, sums
 from tests.attendance_frames import CONTEXT, arena, training
@@ -40,12 +43,12 @@ def rows() -> list[FeatureRow]:
 @pytest.fixture(scope="module", autouse=True)
 def _warm() -> None:
     """What several tests read is made once, outside any test's own time."""
-    for family in ("weekday_profile", "gradient_boosting", "mean"):
+    for family in ("exponential_smoothing", "gradient_boosting", "seasonal_mean"):
         trained(family)
     stored()
 
 
-@pytest.mark.parametrize("family", ["weekday_profile", "gradient_boosting", "mean"])
+@pytest.mark.parametrize("family", ["exponential_smoothing", "gradient_boosting", "seasonal_mean"])
 def test_permuting_rows_permutes_predictions(family: str) -> None:
     model, whole = trained(family).model, rows()
     order = np.random.default_rng(3).permutation(len(whole))
@@ -61,12 +64,12 @@ NUMBERS = st.floats(0, 5000) | st.none()
 @settings(max_examples=30, deadline=None)
 @given(
     st.fixed_dictionaries(
-        {name: NUMBERS for name in ("same_2_mean", "same_4_mean", "level_7", "level_14", "last_year")}
+        {name: NUMBERS for name in ("same_2_mean", "same_4_mean", "level_short", "smoothed", "last_year")}
     ),
     st.floats(0, 5000),
     st.floats(0, 5000),
     st.integers(1, 6000) | st.none(),
-    st.sampled_from(["weekday_profile", "gradient_boosting", "mean"]),
+    st.sampled_from(["exponential_smoothing", "gradient_boosting", "seasonal_mean"]),
 )
 def test_any_row_gives_ordered_quantiles_within_capacity_that_add_up(
     values: dict[str, float | None], last: float, mean: float, capacity: int | None, family: str
@@ -132,26 +135,38 @@ def test_bounds_are_monotone_and_never_negative(
     assert 0 <= p10[0] <= p50[0] <= p90[0]
 
 
+def calendar(when: Any, shape: tuple[int, int]) -> Calendar:
+    """Every fifth step a fair."""
+    marked = np.broadcast_to(np.arange(shape[1]) % 5 == 0, shape)
+    return Calendar(
+        when=np.broadcast_to(when, shape), holiday=marked.astype(np.intp), before=~marked, after=np.zeros(shape, bool)
+    )
+
+
 @settings(max_examples=30, deadline=None)
 @given(st.integers(20, 80), st.integers(1, 14), st.integers(0, 10_000))
 def test_features_know_nothing_of_their_own_day_or_later(days: int, lead: int, seed: int) -> None:
     random = np.random.default_rng(seed)
     people = random.integers(0, 500, (2, days)).astype(float)
     people[random.random((2, days)) < 0.2] = np.nan
-    arrays = {"holiday": np.zeros((2, days)), "capacity": np.array([600.0, np.nan])}
-    start = CONTEXT.as_of.date()
     origin = days // 2
-    target = origin + lead - 1
+    target = np.array([origin + lead - 1])
+    when = np.datetime64("2026-03-16T00:00", "m") + np.arange(days + 14) * np.timedelta64(1440, "m")
 
     def seen(values: Any) -> Any:
-        known = History(units=("a", "b"), start=start, people=values, attributes={}, **arrays)
-        return features(known, origin, [target], np.zeros((2, 1)))
+        shape = values.shape
+        grid = Grid(
+            cadence=DAILY, units=("a", "b"), first=20528, people=values, calendar=calendar(when[: shape[1]], shape),
+            holidays=("", "fair"), capacity=np.array([600.0, np.nan]), season=seasons(DAILY, people[:, :origin]),
+            attributes={},
+        )  # fmt: skip
+        return features(Seen(grid, 7), np.array([origin]), target, calendar(when[target], (2, 1)))
 
     later = people.copy()
     later[:, origin:] = random.integers(0, 10**6, (2, days - origin))
     np.testing.assert_array_equal(seen(people), seen(later))
     np.testing.assert_array_equal(seen(people), seen(people[:, :origin]))
-    assert (seen(people)[:, 0, COLUMN["lead_days"]] == lead).all()
+    assert (seen(people)[:, 0, COLUMN["lead"]] == lead).all()
 
 
 @settings(max_examples=20, deadline=None)
@@ -160,19 +175,19 @@ def test_shapley_values_are_complete_and_a_group_that_does_nothing_gets_nothing(
     random = np.random.default_rng(seed)
     matrix = random.uniform(1, 100, (3, len(FEATURES)))
     weights = random.normal(0, 1, len(FEATURES))
-    weights[COLUMN["is_holiday"]] = 0.0
-    none, parts, similar = np.zeros((3, 0)), np.zeros((3, 4)), random.uniform(1, 100, 3)
+    similar = random.uniform(1, 100, 3)
+    given_rows = Inputs(matrix, np.zeros((3, 0)), np.zeros((3, 5)), np.ones((1, 3)))
 
-    def linear(values: Any, encoded: Any, of_prophet: Any) -> Any:
-        return values @ weights
+    def linear(inputs: Inputs) -> Any:
+        return inputs.rows @ weights
 
-    found = shapley(linear, matrix, none, parts, np.zeros(3), similar)
-    assert found[:, list(GROUPS).index("holiday")] == pytest.approx(np.zeros(3))
+    found = shapley(linear, given_rows, similar)
     assert found[:, list(GROUPS).index("attributes")] == pytest.approx(np.zeros(3))
-    again = shapley(
-        linear, np.vstack([matrix, matrix]), np.zeros((6, 0)), np.zeros((6, 4)), np.zeros(6), np.tile(similar, 2)
-    )
-    np.testing.assert_allclose(again[3:], found, atol=1e-9)
+    twice = shapley(linear, Inputs.joined([given_rows, given_rows]), np.tile(similar, 2))
+    np.testing.assert_allclose(twice[3:], found, atol=1e-9)
+    base = linear(given_rows) - found.sum(axis=1)
+    again = shapley(linear, given_rows.take(np.array([1])), similar[[1]])
+    assert again.sum() == pytest.approx(linear(given_rows)[1] - base[1])
 
 
 @given(st.lists(st.floats(-500, 500), min_size=6, max_size=6), st.floats(0, 900), st.floats(0, 900), st.integers(1, 7))
@@ -180,9 +195,11 @@ def test_every_sentence_is_short_and_every_explanation_sums(
     effects: list[float], value: float, baseline: float, weekday: int
 ) -> None:
     value, baseline = float(round(value)), float(round(baseline))
-    kept = additive(value, baseline, contributions(np.array(effects), 3.0, -2.0), decimals=0)
+    say = catalogue("attendance")
+    parts = contributions(np.array(effects), 3.0, -2.0)
+    kept = additive(value, baseline, [sentences.contribution(say, *one) for one in parts.items()], decimals=0)
     assert sums(value, baseline, kept, decimals=0)
-    text = summary(value, baseline, weekday, kept)
+    text = sentences.summary(say, value, baseline, say(f"weekdays.{weekday}"), kept)
     assert text.startswith("Expected attendance ") and text.endswith(".") and len(text) < 200
     assert ("above" in text) <= (value > baseline) and ("below" in text) <= (value < baseline)
 
@@ -205,7 +222,7 @@ def test_a_cap_keeps_people_between_none_and_the_house(people: list[float], capa
     )
 )
 def test_any_attributes_are_encoded_or_dropped_with_a_reason(own: list[dict[str, Any]]) -> None:
-    encoder = candidates.fit_encoder(own, ())
+    encoder = fit_encoder(own, ())
     names = {name for row in own for name in row}
     assert set(encoder.kept) | set(encoder.dropped) == names and not set(encoder.kept) & set(encoder.dropped)
     found = encoder.encode([*own, {}, {"a": "never seen", "b": float("inf")}])
@@ -213,10 +230,13 @@ def test_any_attributes_are_encoded_or_dropped_with_a_reason(own: list[dict[str,
     assert np.isnan(found[-2:]).all() and not np.isinf(found).any()
 
 
-@pytest.mark.parametrize("family", ["gradient_boosting", "mean"])
-def test_the_seed_fixes_every_choice_and_the_order_of_rows_none(family: str) -> None:
-    shuffled = training(arena()).sample(fraction=1, shuffle=True, seed=9)
-    again = ATTENDANCE.train(shuffled, TrainConfig(candidates=(family,)), CONTEXT)
-    first = trained(family)
-    assert again.data_hash == first.data_hash and again.backtest.scores == first.backtest.scores
-    assert again.model.predict(rows()) == first.model.predict(rows())
+@pytest.fixture(scope="module")
+def shuffled() -> Trained:
+    frame = training(arena()).sample(fraction=1, shuffle=True, seed=9)
+    return ATTENDANCE.train(frame, TrainConfig(candidates=("gradient_boosting",)), CONTEXT)
+
+
+def test_the_seed_fixes_every_choice_and_the_order_of_rows_none(shuffled: Trained) -> None:
+    first = trained("gradient_boosting")
+    assert shuffled.data_hash == first.data_hash and shuffled.backtest.scores == first.backtest.scores
+    assert shuffled.model.predict(rows()) == first.model.predict(rows())

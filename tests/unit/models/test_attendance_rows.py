@@ -7,8 +7,10 @@ import numpy as np
 import polars as pl
 import pytest
 
-from models.attendance.features import COLUMN, features
-from models.attendance.history import flat_attributes, history, trusted_capacity
+from models.attendance.attributes import flat_attributes
+from models.attendance.features import COLUMN, Seen, features
+from models.attendance.grid import Calendar, Floats, trusted_capacity
+from models.attendance.history import History, history
 from models.attendance.readiness import readiness
 from models.attendance.rows import rows
 from tests.attendance_frames import CONTEXT, TODAY, arena, event, frame, series, synthetic_people, training
@@ -20,22 +22,22 @@ def test_gaps_are_unknown_and_duplicates_are_averaged() -> None:
         frame([event("a", first, 10, event_id="1"), event("a", first, 30, event_id="2"), event("a", TODAY - timedelta(days=1), 5)])
     )  # fmt: skip
     assert found.units == ("series|pretix|a",)
-    assert found.people[0].tolist()[::2] == [20, 5]
-    assert np.isnan(found.people[0, 1])
+    people = found.grid("daily").people
+    assert people[0].tolist()[::2] == [20, 5]
+    assert np.isnan(people[0, 1])
 
 
 def test_cancelled_and_future_events_do_not_count() -> None:
     day = TODAY - timedelta(days=2)
     found = history(frame([event("a", day, 10, status="cancelled"), event("a", TODAY, 99), event("b", day, None)]))
-    assert found.units == ()
-    assert found.days == 0
+    assert found.units == () and found.grids == ()
 
 
 def test_events_without_a_series_share_their_venue_and_category() -> None:
     day = TODAY - timedelta(days=2)
     found = history(frame([event(None, day, 10, event_id="x"), event(None, day + timedelta(days=1), 20, event_id="y")]))
     assert found.units == ("venue|pretix|Hall|concert",)
-    assert found.people.tolist() == [[10, 20]]
+    assert found.grid("daily").people.tolist() == [[10, 20]]
 
 
 def test_digest_follows_the_data_alone() -> None:
@@ -59,32 +61,38 @@ def test_a_capacity_below_what_came_is_not_trusted() -> None:
     assert np.isnan(trusted_capacity(people, np.array([60.0, 60.0]))[1])
 
 
-def test_features_never_see_the_origin_or_later() -> None:
-    found = history(arena())
-    origin = found.days - 14
-    targets = list(range(origin, found.days))
-    holidays = np.zeros((3, 14))
-    before = features(found, origin, targets, holidays)
-    found.people[:, origin:] = 1e9
-    np.testing.assert_array_equal(features(found, origin, targets, holidays), before)
+def at(found: History, origin: int, target: int, *, cadence: str = "daily") -> Floats:
+    """Features of the first unit's one step, no holiday."""
+    grid = found.grid(cadence)
+    shape = (len(grid.units), 1)
+    coming = Calendar(
+        when=np.broadcast_to(grid.moments(np.array([target])), shape),
+        holiday=np.zeros(shape, dtype=np.intp),
+        before=np.zeros(shape, dtype=bool),
+        after=np.zeros(shape, dtype=bool),
+    )
+    made: Floats = features(Seen(grid, 7), np.array([origin]), np.array([target]), coming)[0, 0]
+    return made
 
 
 def test_features_after_silent_days_still_know_the_weekday() -> None:
     found = history(frame(series("a", list(range(1, 29)), gap=3)))
-    origin = found.days + 3
-    [row] = features(found, origin, [origin + 1], np.zeros((1, 1)))[0]
-    assert row[COLUMN["same_1"]] == found.people[0, origin + 1 - 7]
-    assert row[COLUMN["level_7"]] == np.mean([25, 26, 27, 28])
-    assert row[COLUMN["lead_days"]] == 2
+    grid = found.grid("daily")
+    origin = grid.length + 3
+    row = at(found, origin, origin + 1)
+    assert row[COLUMN["same_1"]] == grid.people[0, origin + 1 - 7]
+    assert row[COLUMN["level_short"]] == np.mean([25, 26, 27, 28])
+    assert row[COLUMN["lead"]] == 2
 
 
-def test_same_weekday_features_by_hand() -> None:
-    found = history(frame(series("a", list(range(1, 29)))))
-    [row] = features(found, 28, [28], np.zeros((1, 1)))[0]
+def test_same_step_features_by_hand() -> None:
+    row = at(history(frame(series("a", list(range(1, 29))))), 28, 28)
     assert row[COLUMN["same_1"]] == 22
     assert row[COLUMN["same_2_mean"]] == 18.5
-    assert row[COLUMN["level_7"]] == 25
-    assert row[COLUMN["lead_days"]] == 1
+    assert row[COLUMN["same_6_median"]] == np.median([22, 15, 8, 1])
+    assert row[COLUMN["level_short"]] == 25
+    assert row[COLUMN["last_1"]] == 28
+    assert row[COLUMN["lead"]] == 1
     assert row[COLUMN["weekday"]] == TODAY.isoweekday()
 
 
@@ -97,7 +105,7 @@ def test_rows_are_json_and_one_for_each_event_and_series() -> None:
 
 
 def test_cancelled_past_and_far_events_get_no_row() -> None:
-    far = TODAY + timedelta(days=15)
+    far = TODAY + timedelta(days=14)
     live = frame(series("a", [5] * 30, ahead=0), [event("a", TODAY, None, status="cancelled"), event("a", far, None)])
     assert [row["subject"]["kind"] for row in rows(live, CONTEXT)] == ["series"]
 
