@@ -85,6 +85,21 @@ def tenant(installation: Services, request: pytest.FixtureRequest) -> Tenant:
     return Tenant(installation, name)
 
 
+def test_a_life_from_training_to_rollback(tenant: Tenant) -> None:
+    first = tenant.trained(run_id="run-1")
+    assert first.promoted and first.version == "1" and first.card is not None
+    _has_its_card(tenant, first)
+    assert tenant.night("night-1").shadow is None, "nothing challenges yet"
+
+    second = tenant.trained(run_id="run-2")
+    assert not second.promoted and second.verdict is not None
+    assert "does not beat the champion on the same split" in second.verdict.reasons[0]
+    assert tenant.aliased("challenger") == "2"
+    _scores_in_the_shadow(tenant)
+    _is_refused_then_forced(tenant)
+    _goes_back(tenant)
+
+
 def _has_its_card(tenant: Tenant, report: TrainReport) -> None:
     import mlflow
 
