@@ -4,13 +4,15 @@ After Mitchell et al. 2019, "Model Cards for Model Reporting". Facts in, Markdow
 no figure is typed by a person. What is special to a use case stands in its catalogue, under `card`.
 """
 
+import math
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
+from statistics import median
 from typing import Any
 
 from integrator.contracts.insight import rfc3339
-from models.base import Backtest, Context, Score, Trained
+from models.base import Backtest, Choice, Context, Score, Trained
 from models.gate import Verdict
 from models.markdown import bullets, table
 from models.messages import catalogue
@@ -124,15 +126,24 @@ def _against(mine: float, rule: float | None) -> float:
 
 
 def _choices(trained: Trained) -> str:
+    """How often each family was chosen, with the median error of its subjects and what the rule would have had there."""
     if not trained.choices:
         return "Nothing was chosen subject by subject."
     counted = Counter(choice.family for choice in trained.choices)
     total = sum(counted.values())
+    metric, rule = trained.backtest.gate_metric, trained.backtest.rule.candidate
     rows = (
-        {"family": family, "subjects": count, "share": f"{count / total:.0%}"}
+        {"family": family, "subjects": count, "share": f"{count / total:.0%}",
+         f"median {metric}": _median(trained.choices, family, family), "naive rule": _median(trained.choices, family, rule)}
         for family, count in counted.most_common()
-    )
+    )  # fmt: skip
     return f"{table(rows)}\n\nEach subject with its alternatives, their scores and why: `choices.json` of the run."
+
+
+def _median(choices: Sequence[Choice], family: str, alternative: str) -> float | None:
+    found = [choice.scores.get(alternative, math.nan) for choice in choices if choice.family == family]
+    known = [score for score in found if math.isfinite(score)]
+    return median(known) if known else None
 
 
 def _left_out(dropped: Mapping[str, str]) -> str:
@@ -142,7 +153,16 @@ def _left_out(dropped: Mapping[str, str]) -> str:
 
 
 def _table_of(facts: Mapping[str, Any]) -> str:
-    return table(({"": name, "value": value} for name, value in facts.items()), widest=120)
+    return table(({"": name, "value": _plain(value)} for name, value in facts.items()), widest=120)
+
+
+def _plain(value: Any) -> Any:
+    """A mapping and a list as people write them; nothing and none alike."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {_plain(one)}" for name, one in value.items()) or "none"
+    if isinstance(value, list | tuple | set | frozenset):
+        return ", ".join(str(_plain(one)) for one in value) or "none"
+    return "none" if value is None else value
 
 
 def _number(value: float) -> str:

@@ -80,7 +80,9 @@ def test_segments_stand_worst_against_the_rule_first_and_one_the_rule_lacks_last
 
 def test_choices_are_counted_and_what_was_left_out_is_said_with_its_reason() -> None:
     text = card(trained())
-    assert "| forest | 2 | 67% |" in section(text, "Chosen per subject")
+    assert "| family | subjects | share | median mase | naive rule |" in section(text, "Chosen per subject")
+    assert "| forest | 2 | 67% | 0.8 | 1 |" in section(text, "Chosen per subject")
+    assert "| naive | 1 | 33% | 0.9 | 0.9 |" in section(text, "Chosen per subject")
     assert "choices.json" in section(text, "Chosen per subject")
     assert "- `duration`: known after the outcome: AUC 0.97 alone" in section(text, "Left out of the model")
     assert "- Not for days without a known holiday calendar." in section(text, "What it is not for")
@@ -127,6 +129,13 @@ def test_a_table_says_how_much_of_it_is_shown() -> None:
     assert table(rows, most=2).endswith("| 1 |\n\n2 of 5 rows.")
     assert "rows." not in table(rows, most=5)
     assert table([]) == "no rows" and bullets([]) == "none" and bullets(["a\n b"]) == "- a b"
+
+
+def test_facts_read_as_people_write_them() -> None:
+    facts = {"cadences": {"daily": 3, "weekly": 1}, "attributes": [], "window": None, "holidays": ["DE", "FR"]}
+    text = section(card(trained(data=facts)), "Data")
+    for line in ("cadences | daily 3, weekly 1", "attributes | none", "window | none", "holidays | DE, FR"):
+        assert f"| {line} |" in text
 
 
 def test_the_verdict_handed_over_is_the_one_on_the_card() -> None:
