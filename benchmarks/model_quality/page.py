@@ -6,7 +6,7 @@ from pathlib import Path
 
 from benchmarks.figure import Figure, table
 from benchmarks.model_quality.section import Reached, Section
-from integrator.contracts.errors import invalid
+from integrator.contracts.errors import Defect, invalid
 
 DOCS = Path(__file__).resolve().parent.parent.parent / "docs"
 PAGE = DOCS / "model-quality.md"
@@ -67,7 +67,7 @@ def markdown(sections: Mapping[str, Section], timings: Sequence[Figure], measure
         measured,
         "## Figures\n\n" + figures_table([one for section in sections.values() for one in section.reached]),
     ]
-    parts += [_section(name, section) for name, section in sections.items()]
+    parts += [_section(section) for section in sections.values()]
     if timings:
         parts.append("## Speed\n\nTimes are of a shared machine; the ratios say more.\n\n" + table(timings))
     return "\n\n".join(parts) + "\n"
@@ -78,17 +78,19 @@ def write(sections: Mapping[str, Section], timings: Sequence[Figure], measured: 
     IMAGES.mkdir(parents=True, exist_ok=True)
     for old in IMAGES.glob("*.png"):
         old.unlink()
-    for name, section in sections.items():
-        for plot, png in section.plots.items():
-            (IMAGES / f"{name}-{plot}.png").write_bytes(png)
+    plots = [(name, png) for section in sections.values() for name, png in section.plots.items()]
+    if len({name for name, _ in plots}) != len(plots):
+        raise Defect(f"two pictures have one name: {sorted(name for name, _ in plots)}")
+    for name, png in plots:
+        (IMAGES / f"{name}.png").write_bytes(png)
     PAGE.write_text(markdown(sections, timings, measured), encoding="utf-8")
     return PAGE
 
 
-def _section(name: str, section: Section) -> str:
+def _section(section: Section) -> str:
     parts = [f"## {section.title}", section.text.strip()]
     parts += [f"### {title}\n\n{found.strip()}" for title, found in section.tables.items()]
-    parts += [f"![{plot}](images/model-quality/{name}-{plot}.png)" for plot in section.plots]
+    parts += [f"![{plot}](images/model-quality/{plot}.png)" for plot in section.plots]
     return "\n\n".join(part for part in parts if part)
 
 

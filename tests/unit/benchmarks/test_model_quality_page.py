@@ -10,7 +10,7 @@ from benchmarks.figure import Figure
 from benchmarks.model_quality import __main__ as program
 from benchmarks.model_quality import notebooks, page
 from benchmarks.model_quality.section import Reached, Section
-from integrator.contracts.errors import InvalidInput
+from integrator.contracts.errors import Defect, InvalidInput
 
 
 def _reached(**more: object) -> Reached:
@@ -95,9 +95,14 @@ def test_the_page_has_sections_tables_and_pictures_and_drops_old_ones(docs: Path
     page.write({"attendance": _section(_reached())}, [Figure("scoring", 12, "s", peer="SHAP", peer_value=37)], "Today.")
     text = (docs / "model-quality.md").read_text()
     assert "## Attendance\n\nWhat was done.\n\n### By site\n\n| site | MASE |" in text
-    assert "![sites](images/model-quality/attendance-sites.png)" in text
+    assert "![sites](images/model-quality/sites.png)" in text
     assert "| scoring | 12 s |  | SHAP | 37 s | 0.32 × |" in text
-    assert [file.name for file in (docs / "images").iterdir()] == ["attendance-sites.png"]
+    assert [file.name for file in (docs / "images").iterdir()] == ["sites.png"]
+
+
+def test_two_pictures_of_one_name_are_refused(docs: Path) -> None:
+    with pytest.raises(Defect, match="sites"):
+        page.write({"attendance": _section(), "pricing": _section()}, [], "Today.")
 
 
 def test_one_part_alone_is_printed_and_not_written(
