@@ -41,8 +41,8 @@ class Catalogue:
         shown = f"{value:{'+' if signed else ''},.{decimals}f}"
         if not shown.strip("+-0,."):
             shown = shown.lstrip("+-")
-        marks = {",": self.texts["format.thousands"], ".": self.texts["format.decimal"]}
-        return "".join(marks.get(char, char) for char in shown)
+        # By the code points of comma and point.
+        return shown.translate({44: self.texts["format.thousands"], 46: self.texts["format.decimal"]})
 
     def percent(self, share: float, decimals: int = 0, *, signed: bool = False) -> str:
         """A share as a percentage with its sign, as the language writes it."""

@@ -117,15 +117,20 @@ def parts(
     `scale` is (p − p0) / Σφ; `difference` is what all parts sum to, in units of the last published digit. `columns` are
     sorted by owner, which orders parts of one size.
     """
-    order = sorted(range(len(columns)), key=lambda i: -abs(phi[i]))
-    above, below = [i for i in order if phi[i] > 0][:KEEP], [i for i in order if phi[i] < 0][:KEEP]
-    kept = sorted((i for i in (*above, *below) if round(phi[i] * scale * UNIT)), key=lambda i: -abs(phi[i]))
-    found = []
-    for i in kept:
+    found: list[Contribution] = []
+    kept: list[int] = []
+    left = {True: KEEP, False: KEEP}
+    for i in sorted(range(len(phi)), key=lambda i: -abs(phi[i])):
+        is_for = phi[i] > 0
+        if not left[is_for]:
+            continue
+        left[is_for] -= 1
         effect = round(phi[i] * scale * UNIT)
-        difference -= effect
-        owner = columns[i]["owner"]
-        found.append(Contribution(owner, label(columns[i], row, words), effect / UNIT, owner in ACTIONABLE))
+        if effect:
+            owner = columns[i]["owner"]
+            difference -= effect
+            kept.append(i)
+            found.append(Contribution(owner, label(columns[i], row, words), effect / UNIT, owner in ACTIONABLE))
     if difference:
         found.append(Contribution(OTHER, words("label.other"), difference / UNIT, False))
     return tuple(found), kept
@@ -168,8 +173,11 @@ def strongest(
 
     A bare code tells a reader little, and of two dates the second tells little new: these weigh less.
     """
-    side = [(part, columns[i], kind_of(columns[i], row)) for part, i in zip(found, kept, strict=False)]
-    side = [(part, column, kind) for part, column, kind in side if (part.effect > 0) == is_above]
+    side = [
+        (part, columns[i], kind_of(columns[i], row))
+        for part, i in zip(found, kept, strict=False)
+        if (part.effect > 0) == is_above
+    ]
     if not side:
         return []
     weights = [abs(part.effect) * (_CODE_WEIGHT if kind == "code" else 1.0) for part, _, kind in side]
