@@ -45,12 +45,12 @@ def measure() -> Section:
     tables: dict[str, str] = {}
     plots: dict[str, bytes] = {}
     for name, events in sets.items():
-        fitted = fit(prepared(events))
-        if fitted is None:
+        learned = fit(prepared(events))
+        if learned is None:
             raise ValueError(f"{name}: {events.height} events gave no backtest")
-        model, cases = fitted
-        errors = {**{one: cases.errors(one) for one in (BOOKING, *CANDIDATES)}, **naive(model.past, cases)}
-        reached += _reached(f"Expedia {name}, {len(model.past)}", cases, errors)
+        past, cases = learned.fitted.past, learned.cases
+        errors = {**{one: cases.errors(one) for one in (BOOKING, *CANDIDATES)}, **naive(past, cases)}
+        reached += _reached(f"Expedia {name}, {len(past)}", cases, errors)
         tables[f"Expedia {name}: MASE by days before arrival"] = _table(errors, cases)
         plots[f"booking-{name.split()[0]}"] = _plot(errors, cases)
     return Section(

@@ -28,8 +28,6 @@ MAX_EVENTS = 1_000
 MIN_EVENTS = 20
 """Past events with ticket sales and attendance that the family needs: half to learn from first, half to be judged on."""
 EPOCH = date(1970, 1, 1)
-OFTEN_ABOVE = 0.05
-"""Share of a unit's past events with more people than fit, above which its capacity is no limit."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,23 +121,25 @@ def points(value: Any) -> list[tuple[int, int]]:
     return sorted(pairs, reverse=True)
 
 
-def past_curves(full: pl.DataFrame) -> tuple[Curves, list[str]]:
+def past_curves(full: pl.DataFrame) -> Curves:
     """The past events whose tickets and attendance are both known, oldest first; the newest `MAX_EVENTS` of them.
-
-    Beside them the groups whose capacity is no limit, since past attendance was above it too often; it is NaN there.
     `full` is a frame that `history.prepared` made.
     """
+    some = with_sales(past(full)).sort("local", "unit", "event_id")
     rows = [
-        (row, found)
-        for row in past(full).sort("local", "unit", "event_id").iter_rows(named=True)
-        if (found := points(row["bookings"])) and found[-1][1] > 0
+        (row, found) for row in some.iter_rows(named=True) if (found := points(row["bookings"])) and found[-1][1] > 0
     ][-MAX_EVENTS:]
     events = events_of([fact(row, found) for row, found in rows])
     sold = np.array([curve(found) for _, found in rows]).reshape(len(rows), MAX_DAYS_OUT + 1)
     attendance = np.array([float(row["attendance"]) for row, _ in rows])
-    unlimited = _unlimited(events, attendance)
-    capacity = np.where(np.isin(events.unit, unlimited), np.nan, events.capacity)
-    return Curves(events=events.with_capacity(capacity), sold=sold, attendance=attendance), unlimited
+    return Curves(events=events, sold=sold, attendance=attendance)
+
+
+def with_sales(full: pl.DataFrame) -> pl.DataFrame:
+    """The rows with any bookings: of a million days without tickets none is read cell by cell."""
+    known = full.filter(pl.col("bookings").is_not_null())
+    is_text = known.schema["bookings"] == pl.String
+    return known.filter(pl.col("bookings").str.len_chars() > len("[]")) if is_text else known
 
 
 def curve(found: Sequence[tuple[int, int]]) -> Floats:
@@ -196,13 +196,6 @@ def _lead(row: Mapping[str, Any], found: Sequence[tuple[int, int]]) -> float | N
         return first
     announced = float((row["local"].date() - opening.date()).days)
     return max(announced, 0.0) if first is None else max(announced, first)
-
-
-def _unlimited(events: Events, attendance: Floats) -> list[str]:
-    with np.errstate(invalid="ignore"):
-        above = attendance > events.capacity
-    units = (str(unit) for unit in np.unique(events.unit))
-    return [unit for unit in units if above[events.unit == unit].mean() > OFTEN_ABOVE]
 
 
 def _numbers(values: Any) -> Floats:

@@ -19,7 +19,7 @@ from models.attendance.booking.explain import effects
 from models.attendance.booking.final_sales import GROUPS, Ridge
 from models.attendance.booking.margins import Margins, fit_margins, inside
 from models.attendance.booking.panel import CANDIDATES, LEARNED, MEAN, PACE, PICKUP, Panel, past_panel, rows
-from models.attendance.booking.similar import HALF_LIVES_DAYS, Query, likeness
+from models.attendance.booking.similar import HALF_LIVES_DAYS, Query
 
 Floats = NDArray[np.float64]
 MIN_CASES = 40
@@ -39,6 +39,8 @@ class Forecast:
     show_up: Floats
     in_group: Floats
     sell_out_left: Floats
+    is_limited: NDArray[np.bool_]
+    """Whether the stated capacity is one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,8 +57,6 @@ class Fitted:
     cases: Sequence[int]
     errors: Mapping[str, Sequence[float | None]]
     """Backtest error by candidate and bucket, in units of the naive rule's before the backtest (MASE)."""
-    unlimited: frozenset[str]
-    """Groups whose stated capacity was exceeded too often to be a limit."""
 
     def plain(self) -> dict[str, Any]:
         """As a model's state keeps it: builtins and numpy arrays."""
@@ -70,7 +70,6 @@ class Fitted:
             "coverage": list(self.coverage),
             "cases": list(self.cases),
             "errors": {name: list(values) for name, values in self.errors.items()},
-            "unlimited": sorted(self.unlimited),
         }
 
     @staticmethod
@@ -86,7 +85,6 @@ class Fitted:
             coverage=plain["coverage"],
             cases=plain["cases"],
             errors=plain["errors"],
-            unlimited=frozenset(plain["unlimited"]),
         )
 
     @property
@@ -96,8 +94,10 @@ class Fitted:
 
     def forecast(self, asked: Query) -> Forecast:
         """Forecasts of events on sale; each depends on its own facts alone."""
-        query = self._limited(asked)
+        below_sales = asked.sold * self.rate > asked.events.capacity
+        query = _with_capacity(asked, np.where(below_sales, np.nan, asked.events.capacity))
         panel = rows(query, self.past, np.full(len(query.left), -1), self.half_life)
+        query = _with_capacity(query, np.where(np.isfinite(panel.limit), panel.limit, np.nan))
         index = bucket(query.left)
         names = [self.chosen[number] for number in index]
         parts = {name: effects(name, panel, self.ridge) for name in set(names)}
@@ -105,8 +105,7 @@ class Fitted:
         people = _picked(names, {name: panel.usual_people + value for name, value in total.items()})
         low, middle, high = self.margins.bounds(query.left, people, query.sold, panel.limit)
         sales = {name: value for name, value in panel.sales(self.ridge).items() if name in parts}
-        free = panel.free(self.ridge)
-        like = likeness(query, self.past, self.half_life)
+        free = _picked(names, {name: value for name, value in panel.free(self.ridge).items() if name in parts})
         return Forecast(
             low=low,
             middle=middle,
@@ -120,15 +119,9 @@ class Fitted:
             usual_sold=panel.usual_sold,
             show_up=panel.show_up,
             in_group=panel.in_group,
-            sell_out_left=sell_out.days_left_at_sell_out(query, self.past, like, _picked(names, free)),
+            is_limited=np.isfinite(panel.limit),
+            sell_out_left=sell_out.days_left_at_sell_out(query, self.past, self.half_life, free),
         )
-
-    def _limited(self, query: Query) -> Query:
-        """Without the capacities that are no limit: of groups that exceeded it often, or below what the tickets bring."""
-        facts = query.events
-        untrusted = np.isin(facts.unit, sorted(self.unlimited)) if self.unlimited else np.zeros(len(facts), dtype=bool)
-        capacity = np.where(untrusted | (query.sold * self.rate > facts.capacity), np.nan, facts.capacity)
-        return Query(events=facts.with_capacity(capacity), sold=query.sold, left=query.left)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,10 +135,10 @@ class Learned:
 
 def fit(full: pl.DataFrame) -> Learned | None:
     """The family fitted to a frame that `history.prepared` made; None where there is too little."""
-    past, unlimited = past_curves(full)
+    past = past_curves(full)
     if len(past) < MIN_EVENTS:
         return None
-    return _learned(past, [past_panel(past, half_life) for half_life in HALF_LIVES_DAYS], unlimited)
+    return _learned(past, [past_panel(past, half_life) for half_life in HALF_LIVES_DAYS])
 
 
 def fit_before(learned: Learned, day: float) -> Fitted | None:
@@ -153,11 +146,11 @@ def fit_before(learned: Learned, day: float) -> Fitted | None:
     past = learned.fitted.past
     earlier = past.take(past.events.day < day)  # oldest first, so that every event keeps its number
     panels = [panel.take(panel.event < len(earlier)) for panel in learned.panels]
-    found = _learned(earlier, panels, sorted(learned.fitted.unlimited))
+    found = _learned(earlier, panels)
     return None if found is None else found.fitted
 
 
-def _learned(past: Curves, panels: Sequence[Panel], unlimited: Sequence[str]) -> Learned | None:
+def _learned(past: Curves, panels: Sequence[Panel]) -> Learned | None:
     outcome = backtest.judged(past, panels) if len(panels[0]) else None
     if outcome is None or len(outcome[0]) < MIN_CASES:
         return None
@@ -179,9 +172,13 @@ def _learned(past: Curves, panels: Sequence[Panel], unlimited: Sequence[str]) ->
             name: [_mean(found.errors(name)[buckets == number], None) for number in range(len(BUCKETS))]
             for name in (*CANDIDATES, BOOKING)
         },
-        unlimited=frozenset(unlimited),
     )
     return Learned(fitted=fitted, cases=found, panels=panels)
+
+
+def _with_capacity(query: Query, capacity: Floats) -> Query:
+    """NaN where what is stated is no limit."""
+    return Query(events=query.events.with_capacity(capacity), sold=query.sold, left=query.left)
 
 
 def query_of(facts: Sequence[Mapping[str, Any]], events: Events) -> Query:

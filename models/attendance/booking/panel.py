@@ -20,6 +20,8 @@ Ints = NDArray[np.intp]
 RULE, PICKUP, PACE, LEARNED, MEAN = "similar_events", "pickup", "pace", "final_sales_model", "mean_of_three"
 CANDIDATES = (RULE, PICKUP, PACE, LEARNED, MEAN)
 LAST_SIMILAR = 8
+OFTEN_ABOVE = 0.05
+"""Share of a group's past events with more people than fit, above which its capacity is no limit."""
 FEWEST_SIMILAR = 3
 """Past events that have to be over before a row says anything."""
 
@@ -113,7 +115,7 @@ def rows(query: Query, past: Curves, event: Ints, half_life: float) -> Panel:
     """The rows of queries, each from the past events over by its moment."""
     like = likeness(query, past, half_life)
     found = usual(query, past, like)
-    limit = np.where(np.isfinite(query.events.capacity), query.events.capacity, np.inf)
+    limit = _limit(query, past)
     return Panel(
         event=event,
         left=query.left,
@@ -129,6 +131,16 @@ def rows(query: Query, past: Curves, event: Ints, half_life: float) -> Panel:
         middle=final_sales.middle(found, query.sold, np.maximum(limit, query.sold)),
         design=final_sales.design(query, past, like, found, np.maximum(limit, query.sold)),
     )
+
+
+def _limit(query: Query, past: Curves) -> Floats:
+    """The capacity; infinite where none is known, or more people than fit came too often to the group's events before."""
+    over = past.events.day[None, :] < query.moment[:, None]
+    group = over & (query.events.unit[:, None] == past.events.unit[None, :])
+    with np.errstate(invalid="ignore"):
+        above = (group & (past.attendance > past.events.capacity)[None, :]).sum(axis=1)
+    is_limit = np.isfinite(query.events.capacity) & (above <= OFTEN_ABOVE * group.sum(axis=1))
+    return np.where(is_limit, query.events.capacity, np.inf)
 
 
 def _show_up(like: Likeness, found: Usual, past: Curves) -> Floats:

@@ -20,17 +20,21 @@ from models.base import FeatureRow, Prediction
 from models.messages import Catalogue, catalogue
 from models.rounding import additive, rounded
 
+BATCH = 200
+"""Rows at a time, each held against all past events: more of them would only need more memory."""
 BORROWED_BELOW = 0.25
 """Share of the similar events' weight from the event's own group, below which the sentence says that others stand in."""
 
 
 def predict(found: Served, rows: Sequence[FeatureRow]) -> list[Prediction]:
     """One prediction for each row, all of which have `booking`."""
-    if not rows:
-        return []
-    facts = [row["booking"] for row in rows]
-    forecast = found.fitted.forecast(query_of(facts, events_of(facts)))
-    return [_one(found, forecast, number, row) for number, row in enumerate(rows)]
+    out: list[Prediction] = []
+    for start in range(0, len(rows), BATCH):
+        some = rows[start : start + BATCH]
+        facts = [row["booking"] for row in some]
+        forecast = found.fitted.forecast(query_of(facts, events_of(facts)))
+        out += [_one(found, forecast, number, row) for number, row in enumerate(some)]
+    return out
 
 
 def _one(served: Served, found: Forecast, number: int, row: FeatureRow) -> Prediction:
@@ -42,7 +46,7 @@ def _one(served: Served, found: Forecast, number: int, row: FeatureRow) -> Predi
     kept = additive(
         value, baseline, _parts(found, number, say), decimals=DECIMALS, other_label=say("booking.factor.other")
     )
-    sold_out = _sell_out_at(facts, float(found.sell_out_left[number]))
+    sold_out = _sell_out_at(facts, float(found.sell_out_left[number])) if found.is_limited[number] else None
     return Prediction(
         subject=Subject(**row["subject"]),
         status="ready",
@@ -117,7 +121,7 @@ def _summary(
                 date=sell_out.local_date(sold_out, facts["timezone"]),
             )
         )
-    if facts["capacity"] is not None and value > facts["capacity"]:
+    if facts["capacity"] is not None and not found.is_limited[number]:
         more.append(say("booking.over", capacity=say.number(facts["capacity"])))
     if found.in_group[number] < BORROWED_BELOW:
         more.append(say("booking.borrowed"))

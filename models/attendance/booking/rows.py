@@ -7,7 +7,7 @@ from typing import Any
 
 import polars as pl
 
-from models.attendance.booking.curves import MIN_EVENTS, days_left, fact, points
+from models.attendance.booking.curves import MIN_EVENTS, days_left, fact, points, with_sales
 from models.attendance.history import past
 from models.base import FeatureRow
 from models.messages import catalogue
@@ -20,11 +20,11 @@ def booking_facts(row: dict[str, Any], now: datetime, timezone: str, known_event
     """The `booking` of a coming event's row, None unless it is on sale; `row` is one of `history.prepared`.
 
     `now` is aware, `timezone` counts where the event names none, and `known_events` are the partner's past events
-    with ticket sales and attendance.
+    with ticket sales and attendance: without any, only an event that has sales itself is taken to sell tickets here.
     """
     found = points(row["bookings"])
     opening = row["on_sale_at"]
-    if not known_events or not (found or (opening is not None and opening <= now)):
+    if not found and not (known_events and opening is not None and opening <= now):
         return None
     zone = row["timezone"] or timezone
     left = days_left(row["local"].date(), now, zone)
@@ -45,7 +45,7 @@ def booking_facts(row: dict[str, Any], now: datetime, timezone: str, known_event
 
 def sold_events(full: pl.DataFrame) -> pl.DataFrame:
     """Past events with ticket sales and attendance, of a frame that `history.prepared` made."""
-    some = past(full)
+    some = with_sales(past(full))
     sold = [bool(found) and found[-1][1] > 0 for found in (points(cell) for cell in some["bookings"].to_list())]
     return some.filter(pl.Series(sold, dtype=pl.Boolean))
 

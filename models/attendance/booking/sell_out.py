@@ -7,12 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.attendance.booking.curves import Curves
-from models.attendance.booking.similar import Likeness, Query, interpolated, sold_at
+from models.attendance.booking.similar import Query, interpolated, likeness, sold_at
 
 Floats = NDArray[np.float64]
 
 
-def days_left_at_sell_out(query: Query, past: Curves, like: Likeness, final: Floats) -> Floats:
+def days_left_at_sell_out(query: Query, past: Curves, half_life: float, final: Floats) -> Floats:
     """Days before the end of the event's date at which expected sales reach the capacity, NaN where they do not.
 
     `final` is the expected final sales without any limit. What is still to be sold is taken to come in as it did for
@@ -21,8 +21,9 @@ def days_left_at_sell_out(query: Query, past: Curves, like: Likeness, final: Flo
     out = np.full(len(final), np.nan)
     capacity = query.events.capacity
     for number in np.flatnonzero(np.isfinite(capacity) & (np.round(final) >= capacity) & (query.sold < capacity)):
-        one = np.array([number])
-        out[number] = _reached(query.take(one), past, like.weight[one] * like.scale[one], float(final[number]))
+        one = query.take(np.array([number]))
+        like = likeness(one, past, half_life)
+        out[number] = _reached(one, past, like.weight * like.scale, float(final[number]))
     return out
 
 

@@ -48,7 +48,7 @@ def test_naive_forecasts_are_what_their_names_say() -> None:
     """Every event sells half its tickets by 10 days before, so that both are exact there, and only there."""
     days = [date(2013, 8, 1) + timedelta(days=3 * n) for n in range(40)]
     found = frame(searches(*[(day, before, 4) for day in days for before in (20, 10, 2, 0)]), "1d")
-    past, _ = past_curves(prepared(found))
+    past = past_curves(prepared(found))
     cases = backtest.cases(past, past_panel(past, 365.0))
     assert cases is not None
     errors = naive(past, cases)

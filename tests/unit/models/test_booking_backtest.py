@@ -23,7 +23,7 @@ YEAR = 365.0
 
 @pytest.fixture(scope="module")
 def past() -> Curves:
-    return past_curves(prepared(theatre(events=45)[0]))[0]
+    return past_curves(prepared(theatre(events=45)[0]))
 
 
 @pytest.fixture(scope="module")
@@ -173,7 +173,7 @@ def test_how_fast_the_past_loses_weight_is_learned() -> None:
         for number in range(60):
             day = TODAY - timedelta(days=3 * number + 1)
             rows.append(event("Club", day, 1, appeal=growth ** (-number / 10), capacity=100_000)[0])
-        past = past_curves(prepared(frame(rows)))[0]
+        past = past_curves(prepared(frame(rows)))
         outcome = backtest.judged(past, [past_panel(past, half_life) for half_life in HALF_LIVES_DAYS])
         assert outcome is not None
         return int(HALF_LIVES_DAYS[outcome[1]])

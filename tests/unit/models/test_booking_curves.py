@@ -14,7 +14,7 @@ from tests.attendance_frames import TODAY
 from tests.booking_frames import event, frame, season
 
 
-def past_of(*rows: dict[str, Any]) -> tuple[Curves, list[str]]:
+def past_of(*rows: dict[str, Any]) -> Curves:
     return past_curves(prepared(frame(rows)))
 
 
@@ -49,7 +49,7 @@ def test_a_curve_holds_what_was_sold_by_the_end_of_each_day() -> None:
 
 
 def test_only_what_took_place_with_tickets_and_people_is_learned_from() -> None:
-    used, _ = past_of(
+    used = past_of(
         row(event_id="used"),
         row(event_id="cancelled", status="cancelled"),
         row(event_id="not counted", attendance=None),
@@ -62,7 +62,7 @@ def test_only_what_took_place_with_tickets_and_people_is_learned_from() -> None:
 
 def test_the_newest_events_are_kept() -> None:
     rows = [row(event_id=str(n), starts_on=date(2020, 1, 1) + timedelta(days=n)) for n in range(MAX_EVENTS + 5)]
-    found, _ = past_of(*rows)
+    found = past_of(*rows)
     assert len(found) == MAX_EVENTS
     assert found.events.day[-1] - found.events.day[0] == MAX_EVENTS - 1
     assert found.events.day[-1] == (date(2020, 1, 1) - date(1970, 1, 1)).days + MAX_EVENTS + 4
@@ -71,7 +71,7 @@ def test_the_newest_events_are_kept() -> None:
 def test_the_sale_is_as_long_as_the_first_ticket_or_the_announced_opening_says() -> None:
     opened = datetime(2026, 1, 5, 9, tzinfo=UTC)
     day = TODAY - timedelta(days=10)
-    found, _ = past_of(
+    found = past_of(
         row(event_id="a", bookings="[[20, 1]]", on_sale_at=None),
         row(event_id="b", bookings="[[20, 1]]", on_sale_at=opened),
         row(event_id="c", bookings="[[200, 1]]", on_sale_at=opened),
@@ -79,19 +79,9 @@ def test_the_sale_is_as_long_as_the_first_ticket_or_the_announced_opening_says()
     assert found.events.lead.tolist() == [20, (day - opened.date()).days, 200]
 
 
-def test_a_capacity_that_is_often_exceeded_is_no_limit() -> None:
-    rows, _ = season("Club", events=20, ahead=0)
-    crowded = [one | {"event_id": f"x{n}", "attendance": 999, "venue_name": "Hall"} for n, one in enumerate(rows)]
-    found, unlimited = past_of(*rows, *crowded)
-    assert unlimited == ["venue|eventbrite|Hall|show"]
-    is_crowded = found.attendance == 999
-    assert np.isnan(found.events.capacity[is_crowded]).all()
-    assert (found.events.capacity[~is_crowded] == 250).all()
-
-
 @pytest.mark.parametrize(("capacity", "price"), [(0, float("nan")), (-5, None), (None, float("inf"))])
 def test_what_makes_no_sense_is_unknown(capacity: int | None, price: float | None) -> None:
-    found, _ = past_of(row(capacity=capacity, average_price=price))
+    found = past_of(row(capacity=capacity, average_price=price))
     assert np.isnan(found.events.capacity).all() and np.isnan(found.events.price).all()
 
 
@@ -104,7 +94,7 @@ def test_days_left_are_of_the_events_own_zone() -> None:
 
 def test_curves_come_back_from_a_plain_state() -> None:
     rows, _ = season("Forum", events=8, ahead=0)
-    before, _ = past_of(*rows)
+    before = past_of(*rows)
     plain = before.plain()
     assert all(isinstance(value, np.ndarray) for value in plain.values())
     after = Curves.restored(plain)
@@ -113,5 +103,5 @@ def test_curves_come_back_from_a_plain_state() -> None:
 
 
 def test_an_empty_frame_has_no_curves() -> None:
-    found, unlimited = past_curves(prepared(pl.DataFrame(schema=frame().schema)))
-    assert (len(found), unlimited, found.sold.shape) == (0, [], (0, MAX_DAYS_OUT + 1))
+    found = past_curves(prepared(pl.DataFrame(schema=frame().schema)))
+    assert len(found) == 0 and found.sold.shape == (0, MAX_DAYS_OUT + 1)

@@ -5,11 +5,12 @@ from collections.abc import Mapping
 from datetime import date, datetime, timedelta
 from typing import Any
 
+import numpy as np
 import pytest
 
 from models.attendance.booking import model
 from models.attendance.booking.buckets import BUCKETS
-from models.attendance.booking.curves import Curves
+from models.attendance.booking.curves import MIN_EVENTS, Curves
 from models.attendance.booking.model import Fitted
 from models.attendance.booking.predict import predict
 from models.attendance.booking.rows import booking_facts, not_yet, sold_events
@@ -60,7 +61,8 @@ def coming(name: str = "Club", days: int = 12, **other: Any) -> dict[str, Any]:
 
 
 def serving(fitted: Fitted, **other: Any) -> Served:
-    return Served(**{"fitted": fitted, "near": [True] * len(BUCKETS), "beside": {}} | other)
+    given: dict[str, Any] = {"fitted": fitted, "near": [True] * len(BUCKETS), "beside": {}}
+    return Served(**(given | other))
 
 
 def forecast(fitted: Fitted, *events: Mapping[str, Any]) -> list[Prediction]:
@@ -107,6 +109,13 @@ def test_a_row_forecasts_the_same_alone_and_after_storage(made: tuple[Fitted, Tr
     for number in (0, 7, len(rows) - 1):
         assert predict(again, [rows[number]]) == [whole[number]]
     assert predict(again, rows[::-1]) == whole[::-1]
+
+
+def test_many_rows_are_forecast_in_parts(fitted: Fitted, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = rows_of(*[coming("Forum", days=days) for days in range(1, 12)])
+    whole = predict(serving(fitted), rows)
+    monkeypatch.setattr("models.attendance.booking.predict.BATCH", 4)
+    assert predict(serving(fitted), rows) == whole and predict(serving(fitted), []) == []
 
 
 def test_more_sales_by_now_mean_more_people_and_the_sentence_says_so(fitted: Fitted) -> None:
@@ -183,16 +192,27 @@ def test_sales_above_the_capacity_show_that_it_is_none(fitted: Fitted) -> None:
     (found,) = forecast(fitted, coming(capacity=50))
     sold = json.loads(coming()["bookings"])[-1][1]
     assert sold > 50 and (found.value or 0) >= 0.7 * sold
-    assert "not taken as a limit" in found.summary and found.details["sell_out_at"] is not None
+    assert "not taken as a limit" in found.summary and found.details["sell_out_at"] is None
     (tight,) = forecast(fitted, coming(capacity=round(sold * 0.95)))
     assert tight.details["p90"] <= tight.details["capacity"], "overbooked a little, for some do not come"
+
+
+def test_a_capacity_that_was_often_exceeded_is_no_limit(fitted: Fitted) -> None:
+    crowded = fitted.past.events.with_capacity(np.where(fitted.past.events.capacity == 250, 60.0, np.nan))
+    past = Curves(events=crowded, sold=fitted.past.sold, attendance=fitted.past.attendance)
+    (found,) = forecast(Fitted(**{**vars(fitted), "past": past}), coming(capacity=60))
+    assert (found.value or 0) > 60 and "not taken as a limit" in found.summary and found.details["sell_out_at"] is None
 
 
 def test_what_is_not_on_sale_has_no_facts() -> None:
     later = CONTEXT.as_of + timedelta(days=3)
     assert rows_of(coming(bookings="[]", on_sale_at=later)) == []
     assert rows_of(coming(bookings="[]", on_sale_at=None)) == []
-    assert rows_of(coming(), known=0) == [], "a partner that never sold a ticket here has no booking curves"
+    opened = coming(bookings="[]")
+    assert rows_of(opened) and rows_of(opened, known=0) == [], (
+        "an opening alone says little where no ticket was ever sold"
+    )
+    assert rows_of(coming(), known=0)[0]["booking"]["sold"] > 0
     assert rows_of(coming(days=500)) == []
     assert sold_events(prepared(theatre(events=5)[0])).height == 15
 
@@ -240,7 +260,7 @@ def test_too_few_past_events_are_no_model(events: int) -> None:
 
 
 def test_twenty_events_are_enough() -> None:
-    rows = [event("Club", TODAY - timedelta(days=6 * number + 1), 1)[0] for number in range(model.MIN_EVENTS)]
+    rows = [event("Club", TODAY - timedelta(days=6 * number + 1), 1)[0] for number in range(MIN_EVENTS)]
     found = model.fit(prepared(frame(rows)))
     assert found is not None
     (one,) = forecast(found.fitted, coming())

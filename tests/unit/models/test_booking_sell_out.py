@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from models.attendance.booking import sell_out
-from models.attendance.booking.similar import likeness
 from tests.unit.models.test_booking_similar import DAY, curves, fact, query
 
 NOW = datetime(2026, 3, 16, 12, tzinfo=UTC)
@@ -16,7 +15,7 @@ def left_at(final: float, *, sold: float = 40.0, left: float = 10.0, capacity: f
     """Days left at the sell-out of an event whose likes sold evenly over 31 days."""
     past = curves(*[fact(DAY - 20 - n) for n in range(5)])
     asked = query(fact(capacity=capacity), sold=sold, left=left)
-    return float(sell_out.days_left_at_sell_out(asked, past, likeness(asked, past), np.array([final]))[0])
+    return float(sell_out.days_left_at_sell_out(asked, past, 365.0, np.array([final]))[0])
 
 
 def test_even_sales_reach_the_capacity_where_a_straight_line_does() -> None:
@@ -39,7 +38,7 @@ def test_where_nothing_usually_comes_any_more_it_is_taken_to_come_evenly() -> No
     past = curves(*[fact(DAY - 20 - n) for n in range(5)])
     past.sold[:] = 80.0
     asked = query(fact(), sold=90.0, left=10.0)
-    found = sell_out.days_left_at_sell_out(asked, past, likeness(asked, past), np.array([110.0]))
+    found = sell_out.days_left_at_sell_out(asked, past, 365.0, np.array([110.0]))
     assert found[0] == pytest.approx(5.0, abs=0.51)
 
 
