@@ -51,7 +51,7 @@ def read(texts: pl.Series, excluded: Sequence[str] = ()) -> tuple[dict[str, Floa
     dropped = {name: "excluded" for name in sorted(set(excluded) & set(known))}
     least = KNOWN_SHARE * len(texts)
     eligible = []
-    for name in sorted(known.keys() - dropped.keys()):
+    for name in sorted(known.keys() - dropped.keys(), key=lambda name: (-known[name], name)):
         if parsed[name] < PARSED_SHARE * known[name]:
             reason = "text"
         elif known[name] < least:

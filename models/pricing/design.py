@@ -18,6 +18,8 @@ Floats = NDArray[np.float64]
 
 RIVALS = 10
 """Products of a group whose prices count one by one, those that sell most; all of them count in the mean."""
+NAMED_RIVALS = 3_000
+"""Up to so many products have rivals that count one by one; beyond, ten more columns for each are minutes of training."""
 RIVAL_PERIODS = 30
 LARGEST_UNNAMED_GROUP = 12
 """Products without a named group are rivals only where they are few: else the group is the whole shop."""
@@ -37,8 +39,9 @@ def learn(panel: Panel, *, controls: bool) -> tuple[dict[str, Any], dict[str, st
         if panel.is_open.sum() >= RIVAL_PERIODS:
             rivals = rivals_of(panel)
     width = max((len(names) for names in rivals.values()), default=0)
+    named = range(width if len(panel.keys) <= NAMED_RIVALS else 0)
     columns = [PRICE, *(f"field:{facts['name']}" for facts in fields)]
-    columns += ["rivals", *(f"rival:{number}" for number in range(width))] if width else []
+    columns += ["rivals", *(f"rival:{number}" for number in named)] if width else []
     columns += [TREND] if controls else []
     columns += ["holiday"] if panel.holidays[panel.is_open].any() else []
     columns += [f"weekday:{number}" for number in range(1, 7)] if panel.period_days == 1 else []
@@ -110,6 +113,7 @@ class RivalPrices:
         """`rivals` by group, as `rivals_of` gives them."""
         self._panel, self._rivals = panel, rivals
         self._filled = _backfilled(panel.log_price)
+        self._made: dict[tuple[int, int], Floats] = {}
         self._units: dict[tuple[str, str, str], dict[str, int]] = {}
         for i, (platform, product, tier) in enumerate(panel.keys):
             if panel.groups[i] in rivals:
@@ -132,7 +136,10 @@ class RivalPrices:
 
     def columns(self, i: int, width: int) -> Floats:
         """Periods × (1 + `width`): the rivals' mean log price, then each one's difference from it."""
-        return rival_columns(self.by_product(i), self._rivals.get(self._panel.groups[i], ()), width, self._panel.length)
+        if (i, width) not in self._made:
+            order = self._rivals.get(self._panel.groups[i], ())
+            self._made[i, width] = rival_columns(self.by_product(i), order, width, self._panel.length)
+        return self._made[i, width]
 
 
 def rival_columns(prices: Mapping[str, Floats], order: Sequence[str], width: int, length: int) -> Floats:

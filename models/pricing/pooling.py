@@ -90,9 +90,12 @@ def pool(
     is_centred = np.array(centred)
     prior = np.where(is_centred, 0.0, prior_mean)
     top = np.where(is_centred, 1e-12, prior_sd**2)
+    several = None if tree.is_single.all() else ~tree.is_single
+    if tree.groups == 1:
+        among = np.full(columns, LEAST**2)  # one group is all there is
     for number in range(rounds):
         own = np.where(tree.is_single[:, None], 0.0, within)
-        j1, h1 = _message(information, score, own)
+        j1, h1 = (information, score) if several is None else _message(information, score, own)
         j2 = _summed(j1, tree.product_of, tree.products) / effect[:, None, None]
         h2 = _summed(h1, tree.product_of, tree.products) / effect[:, None]
         j3, h3 = _message(j2, h2, between)
@@ -102,11 +105,12 @@ def pool(
         group, group_cov = _posterior(j3, h3, np.repeat(overall, tree.groups, axis=0), among)
         product, product_cov = _posterior(j2, h2, group[tree.group_of], between)
         parent = product[tree.product_of]
-        unit, unit_cov = _posterior(information, score, parent, np.maximum(own, LEAST**2))
+        unit, unit_cov = parent, product_cov[tree.product_of]
+        if several is not None:
+            unit, unit_cov = _posterior(information, score, parent, np.maximum(own, LEAST**2))
         if number == rounds - 1:
             break
-        several = ~tree.is_single
-        if several.any():
+        if several is not None:
             within = np.maximum(_spread(unit[several], parent[several], unit_cov[several]), floor)
         between = np.maximum(_spread(product, group[tree.group_of], product_cov), floor)
         # One mean for all that are centred: each alone has too few members to tell its spread by.
