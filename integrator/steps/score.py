@@ -70,7 +70,7 @@ def score(services: Services, partner: str, use_case: str, *, run_id: str) -> Sc
     _keep(services, scoring, rows, results, latency)
 
     def own_rows() -> list[FeatureRow]:
-        return rows if now.rung == "partner" else code.rows(frame, context, None)
+        return rows if now.rung == "partner" else [restored(stored(row)) for row in code.rows(frame, context, None)]
 
     return ScoreReport(
         rows=len(rows), by_outcome=counts, model_name=now.name, model_version=now.version, input_position=position,

@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
+from integrator.contracts.errors import IntegratorError
 from integrator.contracts.insight import insight_id
 from integrator.steps.inference import Results, outcomes, predict_timed, reasons
-from integrator.steps.predictions import OUTCOME_OF_STATUS, encode, restored, stored
+from integrator.steps.predictions import OUTCOME_OF_STATUS, encode
 from integrator.steps.services import Services
 from integrator.storage import inferences, logs
 from integrator.storage import shadow as storage
@@ -42,7 +43,8 @@ def score_shadow(
 ) -> ShadowReport | None:
     """Score with the challenger what `scoring` scored with the champion; None when there is none, or nothing could be kept.
 
-    `rows` makes the feature rows of a partner's own model, `results` are what the champion made of its own. Never raises.
+    `rows` makes the feature rows of a partner's own model, in the form they are stored in; `results` are what the champion
+    made of its own. Never raises.
     """
     version = None
     try:
@@ -51,7 +53,7 @@ def score_shadow(
             return None
         return _scored(services, scoring, version, rows, results, decimals)
     except Exception as error:
-        log.exception("the challenger of %s.%s failed beside the champion", scoring.use_case, scoring.partner)
+        log.warning("the challenger of %s.%s failed: %s", scoring.use_case, scoring.partner, _told(error))
         return None if version is None else _failed(services, scoring, version, error)
 
 
@@ -61,7 +63,7 @@ def _scored(
 ) -> ShadowReport:  # fmt: skip
     model = services.tracking.load(scoring.use_case, scoring.partner, version).model
     began = time.perf_counter()
-    own = [restored(stored(row)) for row in rows()]
+    own = rows()
     prepared_ms = (time.perf_counter() - began) * 1000 / len(own) if own else 0.0
     found, latency = predict_timed(model, own, decimals, prepared_ms=prepared_ms)
     report = ShadowReport(
@@ -77,14 +79,19 @@ def _scored(
 def _failed(services: Services, scoring: Scoring, version: str, error: Exception) -> ShadowReport | None:
     """The challenger could not score at all: every subject is a failure of its own, and the reason is kept."""
     counts = {**dict.fromkeys(inferences.OUTCOMES, 0), "failure": scoring.row_count}
-    # The type alone: a message may repeat a value of a row.
-    report = ShadowReport(model_version=version, by_outcome=counts, reason=type(error).__name__)
+    report = ShadowReport(model_version=version, by_outcome=counts, reason=_told(error))
     try:
         _keep(services, scoring, report, None, ())
-    except Exception:
-        log.exception("the challenger's failure for %s.%s could not be kept", scoring.use_case, scoring.partner)
+    except Exception as second:
+        log.warning("that of %s.%s could not be kept: %s", scoring.use_case, scoring.partner, _told(second))
         return None
     return report
+
+
+def _told(error: Exception) -> str:
+    """Our own failures in their words; of others the type alone, for a message may repeat a value of a row."""
+    name = type(error).__name__
+    return f"{name}: {error}" if isinstance(error, IntegratorError) else name
 
 
 def _keep(services: Services, scoring: Scoring, report: ShadowReport, latency: Latency | None, found: Results) -> None:
