@@ -34,7 +34,8 @@ class Panel:
     """Arrays of products × periods. `log_price` is NaN before a product's first sale; `cost` NaN where not known.
 
     `is_open` tells the periods in which anything at all was sold: a closed day says nothing about demand. `grids` are the
-    partner's own fields by name, NaN where not known. `events` are what a product's last sale says of its event.
+    partner's own fields by name, NaN where not known. `events` are what a product's last sale says of its event, None
+    for what is sold for none or for several.
     """
 
     keys: list[Key]
@@ -134,7 +135,8 @@ def panel(frame: pl.DataFrame, currency: str, excluded: Sequence[str] = ()) -> P
     is_open = np.zeros(width, dtype=bool)
     is_open[periods] = True
     last_facts = sold.group_by("i").agg(
-        pl.col("product_group", "currency").drop_nulls().last(), pl.col(_EVENT).last()
+        pl.col("product_group", "currency").drop_nulls().last(), pl.col(_EVENT).last(),
+        pl.col("event_id").drop_nulls().n_unique().alias("event_count"),
     ).sort("i")  # fmt: skip
     cost = spread("unit_cost", np.nan)
     names = {LIST_DISCOUNT: LIST_DISCOUNT, **{name.removeprefix("field:"): name for name in fields}}
@@ -149,7 +151,7 @@ def panel(frame: pl.DataFrame, currency: str, excluded: Sequence[str] = ()) -> P
         quantity=spread("quantity", 0.0), log_price=_carried(np.log(spread("unit_price", np.nan))),
         cost=np.where(cost > 0, cost, np.nan), lines=spread("line_count", 0.0), is_open=is_open, holidays=holidays,
         grids={name: grid for name, grid in grids.items() if np.isfinite(grid).any()},
-        events=[facts if facts["event_id"] else None for facts in last_facts.select(_EVENT).iter_rows(named=True)],
+        events=[facts if facts["event_id"] and facts["event_count"] == 1 else None for facts in last_facts.iter_rows(named=True)],
         dropped=dropped,
     )  # fmt: skip
 
