@@ -122,10 +122,11 @@ def _word(passed: bool | None) -> str:
 
 
 def _print(rows: Iterable[Mapping[str, Any]], title: str) -> None:
-    """A table with its title above; nothing where there are no rows."""
+    """A title as a line of its own, so that it is not folded to the table's width, and the table; nothing without rows."""
     found = [{name: _short(value) for name, value in row.items()} for row in rows]
     if found:
-        table(found, list(dict.fromkeys(name for row in found for name in row)), title or None)
+        print(title)
+        table(found, list(dict.fromkeys(name for row in found for name in row)))
 
 
 def _short(value: Any) -> Any:
