@@ -27,8 +27,6 @@ PRIOR_CELLS = 3.0
 
 def backtest_of(fitted: Sequence[Fitted], digest: str) -> Backtest:
     """Score every candidate; the choice for each series is taken if it beats the rule, else the rule stays."""
-    from models.plots import backtest_plot
-
     names = [*dict.fromkeys(name for one in fitted for name in one.plan.families), COMBINATION, PER_SERIES]
     # prophet cannot be fitted to a series that never changes: a candidate without a single forecast is not compared
     scores = tuple(score(name, fitted) for name in names if any(len(residuals(one, name).actual) for one in fitted))
@@ -36,22 +34,29 @@ def backtest_of(fitted: Sequence[Fitted], digest: str) -> Backtest:
     is_better = by_name[PER_SERIES].metrics[GATE_METRIC] < by_name[RULE].metrics[GATE_METRIC]
     chosen = PER_SERIES if is_better else RULE
     split = json.dumps([digest, *([one.grid.cadence.name, *one.plan.origins, one.plan.horizon] for one in fitted)])
-    largest = max(fitted, key=lambda one: np.isfinite(_actual(one)).sum())
     return Backtest(
         gate_metric=GATE_METRIC,
         chosen=chosen,
         scores=scores,
         observations=sum(int(np.isfinite(_actual(one)).sum()) for one in fitted),
-        plot_png=backtest_plot(
-            {score.candidate: score.metrics[GATE_METRIC] for score in scores},
-            chosen,
-            *_by_lead(largest, chosen),
-            metric="MASE",
-            unit="people, mean over units",
-            axis="steps ahead",
-        ),
+        plot_png=picture(scores, chosen, fitted),
         split=hashlib.sha256(split.encode()).hexdigest(),
         level=LEVEL,
+    )
+
+
+def picture(scores: Sequence[Score], chosen: str, fitted: Sequence[Fitted]) -> bytes:
+    """All candidates' scores, and the chosen one's forecasts on the largest grid."""
+    from models.plots import backtest_plot
+
+    largest = max(fitted, key=lambda one: np.isfinite(_actual(one)).sum())
+    return backtest_plot(
+        {score.candidate: score.metrics[GATE_METRIC] for score in scores},
+        chosen,
+        *_by_lead(largest, chosen),
+        metric="MASE",
+        unit="people, mean over units",
+        axis="steps ahead",
     )
 
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from models import evaluation
-from models.attendance.backtest import GATE_METRIC, score
+from models.attendance.backtest import GATE_METRIC, picture, score
 from models.attendance.booking.backtest import BOOKING, Cases
 from models.attendance.booking.beside_series import Beside
 from models.attendance.booking.buckets import BUCKETS, bucket_name
@@ -32,7 +32,8 @@ def joined(table: Backtest, fitted: Sequence[Series], learned: Learned, shared: 
         mixed = (base.coverage * (steps - taken) + float(hits.mean()) * taken) / steps
         found = replace(found, coverage=mixed)
     is_best = taken > 0 and found.metrics[GATE_METRIC] < base.metrics[GATE_METRIC]
-    return replace(table, scores=(*table.scores, found), chosen=BOOKING if is_best else table.chosen)
+    scores, chosen = (*table.scores, found), BOOKING if is_best else table.chosen
+    return replace(table, scores=scores, chosen=chosen, plot_png=picture(scores, chosen, fitted))
 
 
 def alone(learned: Learned) -> Backtest:

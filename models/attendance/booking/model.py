@@ -17,7 +17,7 @@ from models.attendance.booking.buckets import BUCKETS, bucket
 from models.attendance.booking.curves import MIN_EVENTS, Curves, Events, past_curves
 from models.attendance.booking.explain import effects
 from models.attendance.booking.final_sales import GROUPS, Ridge
-from models.attendance.booking.margins import Margins, fit_margins, inside
+from models.attendance.booking.margins import FEWEST, Margins, fit_margins, inside
 from models.attendance.booking.panel import CANDIDATES, LEARNED, MEAN, PACE, PICKUP, Panel, past_panel, rows
 from models.attendance.booking.similar import HALF_LIVES_DAYS, Query
 
@@ -54,6 +54,8 @@ class Fitted:
     is_better: Sequence[bool]
     margins: Margins
     coverage: Sequence[float | None]
+    covered: Sequence[int]
+    """Past forecasts that the coverage is a share of: all, where a bucket has too few of its own."""
     cases: Sequence[int]
     errors: Mapping[str, Sequence[float | None]]
     """Backtest error by candidate and bucket, in units of the naive rule's before the backtest (MASE)."""
@@ -68,6 +70,7 @@ class Fitted:
             "is_better": list(self.is_better),
             "margins": self.margins.plain(),
             "coverage": list(self.coverage),
+            "covered": list(self.covered),
             "cases": list(self.cases),
             "errors": {name: list(values) for name, values in self.errors.items()},
         }
@@ -83,6 +86,7 @@ class Fitted:
             is_better=plain["is_better"],
             margins=Margins.restored(plain["margins"]),
             coverage=plain["coverage"],
+            covered=plain["covered"],
             cases=plain["cases"],
             errors=plain["errors"],
         )
@@ -158,7 +162,8 @@ def _learned(past: Curves, panels: Sequence[Panel]) -> Learned | None:
     panel = panels[best]
     buckets = found.panel.bucket
     hits = inside(found)
-    overall = _mean(hits, None)
+    own = [hits[buckets == number] for number in range(len(BUCKETS))]
+    judged = [part if len(part) >= FEWEST else hits for part in own]
     fitted = Fitted(
         past=past,
         half_life=HALF_LIVES_DAYS[best],
@@ -166,10 +171,11 @@ def _learned(past: Curves, panels: Sequence[Panel]) -> Learned | None:
         chosen=backtest.choose({name: of_best.errors(name) for name in CANDIDATES}, of_best.panel.bucket),
         is_better=backtest.better_than_rule(found),
         margins=fit_margins(found),
-        coverage=[_mean(hits[buckets == number], overall) for number in range(len(BUCKETS))],
-        cases=[int((buckets == number).sum()) for number in range(len(BUCKETS))],
+        coverage=[_mean(part) for part in judged],
+        covered=[len(part) for part in judged],
+        cases=[len(part) for part in own],
         errors={
-            name: [_mean(found.errors(name)[buckets == number], None) for number in range(len(BUCKETS))]
+            name: [_mean(found.errors(name)[buckets == number]) for number in range(len(BUCKETS))]
             for name in (*CANDIDATES, BOOKING)
         },
     )
@@ -195,9 +201,9 @@ def _picked(names: Sequence[str], values: Mapping[str, Floats]) -> Floats:
     return np.array([values[name][number] for number, name in enumerate(names)], dtype=np.float64)
 
 
-def _mean(values: Floats, otherwise: float | None) -> float | None:
+def _mean(values: Floats) -> float | None:
     known = values[np.isfinite(values)]
-    return round(float(known.mean()), 4) if len(known) else otherwise
+    return round(float(known.mean()), 4) if len(known) else None
 
 
 assert {PICKUP, PACE, LEARNED, MEAN} == set(CANDIDATES[1:])

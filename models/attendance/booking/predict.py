@@ -56,7 +56,7 @@ def _one(served: Served, found: Forecast, number: int, row: FeatureRow) -> Predi
         interval=Interval(LEVEL, low, high),
         confidence_label=confidence(value, low, high),
         coverage=fitted.coverage[index],
-        observations=fitted.cases[index],
+        observations=fitted.covered[index],
         baseline=baseline,
         contributions=kept,
         summary=_summary(say, found, number, facts, (value, baseline), sold_out),

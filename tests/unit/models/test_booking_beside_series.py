@@ -116,7 +116,7 @@ def test_where_the_series_is_better_it_speaks() -> None:
 
 def test_a_partner_whose_events_were_never_on_sale_ahead_keeps_its_series() -> None:
     """All tickets are sold on the day: no origin has anything to ask booking curves."""
-    rows = [event("Club", TODAY - timedelta(days=3 * n + 1), 1, lead=0)[0] | {"on_sale_at": None} for n in range(60)]
+    rows = [event("Club", TODAY - timedelta(days=3 * n + 1), 1, lead=0)[0] | {"on_sale_at": None} for n in range(100)]
     full = prepared(frame(rows))
     learned = model.fit(full)
     assert learned is not None
