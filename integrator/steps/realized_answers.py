@@ -76,20 +76,24 @@ def _demand(prediction: Mapping[str, Any], outcome: Waiting) -> Expected | None:
     The interval is a week's and does not scale, so other periods have none. A price beyond the curve was not spoken of.
     """
     details = prediction.get("details", {})
-    quantity, share = details.get("expected_quantity"), (outcome.happened_at - outcome.begins_at) / WEEK
+    share = (outcome.happened_at - outcome.begins_at) / WEEK
+    curve = details.get("demand_curve") or ()
+    asked = details.get("current_price") if outcome.price is None else outcome.price
+
+    def said(name: str) -> float | None:
+        if not curve:  # the naive rule keeps the price, whatever it is
+            found = details.get(f"expected_{name}")
+            return None if found is None else float(found)
+        known = [(float(point["price"]), float(point[name])) for point in curve if point.get(name) is not None]
+        return interpolated(known, asked)
+
+    quantity, low, high = (said(name) for name in ("quantity", "quantity_low", "quantity_high"))
     if quantity is None:
         return None
-    asked = details.get("current_price") if outcome.price is None else outcome.price
-    curve = [(float(point["price"]), float(point["quantity"])) for point in details.get("demand_curve") or ()]
-    at_price = float(quantity) if not curve else interpolated(curve, asked)
-    if at_price is None:
-        return None
-    low, high = details.get("expected_quantity_low"), details.get("expected_quantity_high")
     # A week with a change to or from summer time is an hour off.
-    if low is None or high is None or not quantity or abs(share - 1) > 0.01:
-        return Expected(at_price * share)
-    ratio = at_price / float(quantity)
-    return Expected(at_price * share, float(low) * ratio, float(high) * ratio, _level(prediction))
+    if low is None or high is None or abs(share - 1) > 0.01:
+        return Expected(quantity * share)
+    return Expected(quantity * share, low, high, _level(prediction))
 
 
 def _level(prediction: Mapping[str, Any]) -> float:
@@ -100,7 +104,7 @@ def _level(prediction: Mapping[str, Any]) -> float:
 def interpolated(curve: Sequence[tuple[float, float]], x: float | None) -> float | None:
     """y of a piecewise linear curve at x; None beyond its ends, with half a per cent of slack for rounded prices."""
     points = sorted(curve)
-    if x is None or not points[0][0] * 0.995 <= x <= points[-1][0] * 1.005:
+    if x is None or not points or not points[0][0] * 0.995 <= x <= points[-1][0] * 1.005:
         return None
     x = min(max(x, points[0][0]), points[-1][0])
     for (left, low), (right, high) in pairwise(points):

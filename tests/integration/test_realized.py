@@ -163,11 +163,13 @@ def test_demand_is_read_off_the_curve_at_the_price_taken(story: Services, now: d
     monday = datetime(2026, 2, 22, 23, tzinfo=UTC)  # Monday in Berlin
     frame = pricing_frames.shop(products=1, days=28)
     row = use_case("pricing").rows(frame, pricing_frames.CONTEXT)[0]
-    curve = [{"price": 10, "quantity": 60}, {"price": 12, "quantity": 40}, {"price": 14, "quantity": 30}]
+    curve = [
+        {"price": price, "quantity": quantity, "quantity_low": 0.75 * quantity, "quantity_high": 1.25 * quantity}
+        for price, quantity in ((10, 60), (12, 40), (14, 30))
+    ]
     mug = prediction(
         "mug", 12, subject=Subject("product", "mug", "shopify"), unit="EUR", interval=Interval(0.8, 11, 13),
-        details={"current_price": 14, "expected_quantity": 40, "expected_quantity_low": 30, "expected_quantity_high": 50,
-                 "demand_curve": curve},
+        details={"current_price": 14, "expected_quantity": 40, "demand_curve": curve},
     )  # fmt: skip
     say(story, monday - 2 * DAY, [mug], use_case="pricing", rows=[row])
     sold = {"partner": "alpha", "platform": "shopify", "product": "mug", "tier": ""}

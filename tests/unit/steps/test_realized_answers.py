@@ -46,11 +46,14 @@ def test_a_series_by_the_entry_of_the_moment_in_whatever_zone() -> None:
 
 
 def test_demand_scales_with_the_period_and_its_interval_does_not() -> None:
-    details = {"current_price": 14, "expected_quantity": 40, "expected_quantity_low": 30, "expected_quantity_high": 50,
-               "demand_curve": [{"price": 10, "quantity": 60}, {"price": 14, "quantity": 20}]}  # fmt: skip
+    curve = [
+        {"price": price, "quantity": quantity, "quantity_low": quantity - 10, "quantity_high": quantity + 20}
+        for price, quantity in ((10, 60), (14, 20))
+    ]
+    details = {"current_price": 14, "expected_quantity": 40, "demand_curve": curve}
     said = {"value": 12, "interval": {"level": 0.8, "low": 11, "high": 13}, "details": details}
     week = outcome(begins_at=NOW - WEEK, price=11, subject_kind="product")
-    assert expected("pricing", said, week) == Expected(50, 37.5, 62.5, 0.8)
+    assert expected("pricing", said, week) == Expected(50, 40, 70, 0.8)
     assert expected("pricing", said, outcome(begins_at=NOW - 2 * WEEK, price=11)) == Expected(100)
     assert expected("pricing", said, outcome(begins_at=NOW - WEEK, price=15)) is None, "beyond the curve"
     unsold = expected("pricing", said, outcome(0, begins_at=NOW - WEEK))
@@ -76,6 +79,7 @@ def test_a_curve_is_read_between_its_points_and_nowhere_else(points: list[tuple[
     y = interpolated(points, x)
     assert y is not None and min(q for _, q in curve) - 1e-6 <= y <= max(q for _, q in curve) + 1e-6
     assert interpolated(points, curve[-1][0] * 1.01) is interpolated(points, curve[0][0] * 0.9) is None
+    assert interpolated([], 1) is None
     assert interpolated(points, curve[0][0]) == pytest.approx(curve[0][1]) and interpolated(points, None) is None
 
 
