@@ -203,7 +203,7 @@ def _text(value: Any) -> str | None:
 
 
 def _numbers(text: pl.Series) -> pl.Series:
-    number = text.str.strip_chars().cast(pl.Float64, strict=False)
+    number = _plain_numbers(text).cast(pl.Float64, strict=False)
     lowered = text.str.to_lowercase()
     frame = pl.DataFrame({"n": number, "t": lowered}).select(
         pl.when(pl.col("t") == "true")
@@ -215,6 +215,24 @@ def _numbers(text: pl.Series) -> pl.Series:
     )["n"]
     is_usable = frame.is_finite() & (frame.abs() < LARGEST)
     return pl.select(pl.when(is_usable).then(frame).otherwise(None).alias("n"))["n"]
+
+
+def _plain_numbers(text: pl.Series) -> pl.Series:
+    """Numbers in text as people write them, without currency or per cent sign and marks of thousands.
+
+    `1,234.5` and `1.234,5` are one number; `1,234` is a thousand, `12,5` twelve and a half.
+    """
+    bare = text.str.strip_chars(" \u00a0$€£¥%")
+    if not bare.str.contains(",", literal=True).any():
+        return bare
+    frame = pl.DataFrame({"t": bare}).select(
+        pl.when(pl.col("t").str.contains(r"^-?\d{1,3}(,\d{3})+(\.\d+)?$"))
+        .then(pl.col("t").str.replace_all(",", "", literal=True))
+        .when(pl.col("t").str.contains(r"^-?\d{1,3}(\.\d{3})*,\d+$|^-?\d+,\d+$"))
+        .then(pl.col("t").str.replace_all(".", "", literal=True).str.replace(",", ".", literal=True))
+        .otherwise(pl.col("t"))
+    )
+    return frame["t"]
 
 
 def _dates(text: pl.Series) -> pl.Series:

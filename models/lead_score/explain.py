@@ -38,7 +38,7 @@ def language_of(row: FeatureRow) -> Catalogue:
 def named(column: Mapping[str, Any], row: FeatureRow, words: Catalogue) -> tuple[str, str]:
     """A factor's name and its value for one lead in plain words; `column` is the encoder's, with owner and kind."""
     owner, kind = str(column["owner"]), str(column["kind"])
-    return _name(owner, kind, str(column["name"]), words.language), _told(owner, kind, column, row, words)
+    return _name(owner, kind, str(column.get("name", owner)), words.language), _told(owner, kind, column, row, words)
 
 
 @lru_cache(maxsize=4096)

@@ -178,6 +178,8 @@ def row_of(own: dict[str, Any]) -> FeatureRow:
     [
         (["1", "2.5", "3"], "number"),
         (["true", "false"], "number"),
+        (["€ 1,200.50", "$3", "1.234,5", "12,5", " 80 % "], "number"),
+        (["1,2,3", "4,5,6", "1,2,3"], "category"),
         (["2026-01-01", "2026-01-02T10:00:00Z"], "date"),
         (["a", "b", "a"], "category"),
         ([None, None], "none"),
@@ -186,6 +188,12 @@ def row_of(own: dict[str, Any]) -> FeatureRow:
 )
 def test_types_are_inferred(values: list[str | None], kind: str) -> None:
     assert attributes.infer(pl.Series(values, dtype=pl.String))[0] == kind
+
+
+def test_numbers_in_text_are_read_as_people_write_them() -> None:
+    written = ["€ 1,200.50", "1,234,567", "1.234,5", "12,5", "80 %", "-3", "1,2,3", None]
+    table = attributes.Table([row_of({"n": value}) for value in written])
+    assert table.number("n").to_list() == [1200.5, 1234567.0, 1234.5, 12.5, 80.0, -3.0, None, None]
 
 
 def test_additive_boosting_effects_are_exact() -> None:
