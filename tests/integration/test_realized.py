@@ -13,7 +13,7 @@ from integrator.steps.services import Services
 from integrator.storage import outcomes
 from integrator.storage.outcomes import Outcome
 from models.registry import use_case
-from tests import pricing_frames
+from tests import attendance_frames, pricing_frames
 from tests.outcome_story import (
     DAY,
     WEEK,
@@ -189,6 +189,28 @@ def test_demand_is_read_off_the_curve_at_the_price_taken(story: Services, now: d
     realize(story, "alpha", "pricing")
     short = found(story, "select * from metrics.realized order by due_at")[0]
     assert (short.predicted, short.low, short.is_inside) == (pytest.approx(40 / 7), None, None)
+
+
+def test_the_naive_rule_is_asked_with_the_same_feature_row(story: Services, now: datetime) -> None:
+    code = use_case("attendance")
+    rows = [
+        row for row in code.rows(attendance_frames.arena(days=28), attendance_frames.CONTEXT)
+        if row["subject"]["id"] in ("hall-2026-03-18", "hall")
+    ]  # fmt: skip
+    event, series = sorted(rows, key=lambda row: row["subject"]["kind"])
+    ruled, whole = code.rule().predict([event, series])
+    assert ruled.value is not None and whole.details["horizon"]
+    models = [replace(one, value=500, interval=None, baseline=500, contributions=()) for one in (ruled, whole)]
+    say(story, now, models, rows=[event, series])
+    starts = datetime.fromisoformat(event["at"])
+    key = {"partner": "alpha", "platform": "pretix", "status": "completed", "series_id": "hall", "attendance": 480}
+    plant(story, "harmonized.event", event_id="hall-2026-03-18", starts_at=starts, **key)
+    realize(at(story, starts + DAY), "alpha", "attendance")
+    found_of = {key[0]: row for key, row in answers(story).items() if key[1] == "last"}
+    assert (found_of["hall-2026-03-18"].naive, found_of["hall-2026-03-18"].predicted) == (ruled.value, 500)
+    at_start = next(one for one in whole.details["horizon"] if datetime.fromisoformat(one["at"]) == starts)
+    assert found_of["hall"].naive == at_start["p50"] == found_of["hall"].predicted
+    assert found_of["hall"].naive_error == at_start["p50"] - 480
 
 
 def test_leads_are_judged_when_their_horizon_is_over_and_not_by_who_converted_first(
