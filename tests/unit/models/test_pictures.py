@@ -22,7 +22,9 @@ def prices(tmp_path_factory: pytest.TempPathFactory) -> BacktestReport:
     shop(6, 84).select(
         "product", "sold_on", "quantity", "product_group", pl.col("unit_price", "unit_cost").cast(pl.Float64)
     ).write_csv(file)
-    return backtest(Asked(use_case="pricing", file=file, currency="TWD", region="TW", timezone="Asia/Taipei"), NOW)
+    config = TrainConfig(candidates=("shrunk_loglog",))
+    asked = Asked(use_case="pricing", file=file, currency="TWD", region="TW", timezone="Asia/Taipei", config=config)
+    return backtest(asked, NOW)
 
 
 def test_prices_are_drawn_on_their_demand(prices: BacktestReport) -> None:
