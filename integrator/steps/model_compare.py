@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from integrator.contracts.errors import NotFound
-from integrator.steps.models import own_version
+from integrator.steps.models import own_version, readable_champion
 from integrator.steps.services import Services
 from integrator.storage import shadow, verdicts
 from models.base import Backtest, Choice
@@ -37,8 +37,8 @@ class Differing:
 class Comparison:
     """One challenger beside the champion, None where there is none and the naive rule is what it is held against.
 
-    `metrics` are by role: champion, challenger, rule (of the challenger's backtest). `differing` is None where a version
-    recorded no choices. `shadow` is the newest scoring beside the champion, `realized` what came true of both.
+    `metrics` are by role: champion (if it can be read), challenger, rule (of the challenger's backtest). `differing` is None
+    where a version recorded no choices. `shadow` is the newest scoring beside the champion, `realized` what came true of both.
     """
 
     use_case: str
@@ -61,7 +61,8 @@ def compare(services: Services, partner: str, use_case: str, versions: Sequence[
     champion = next((info.version for info in infos if info.champion), None)
     chosen = _challengers(infos, champion, versions, registered_name(use_case, partner))
     backtests = {version: services.tracking.backtest(use_case, partner, version) for version in chosen}
-    held_against = None if champion is None else services.tracking.backtest(use_case, partner, champion)
+    serving = readable_champion(services, partner, use_case)
+    held_against = serving and serving.backtest
     before = _choices(services, partner, use_case, champion)
     beside = _beside(services, partner, use_case)
     realized = _realized(services, partner, use_case)

@@ -34,8 +34,13 @@ class Move:
         return self.version != self.before
 
 
-def readable_champion(services: Services, partner: str, use_case: str, *, by: str) -> LoadedModel | None:
-    """The champion, if it can still be read: one that cannot serves nobody, and must not keep others from serving."""
+def readable_champion(
+    services: Services, partner: str, use_case: str, *, run_id: str | None = None
+) -> LoadedModel | None:
+    """The champion, if it can still be read: one that cannot serves nobody, and must not keep others from serving.
+
+    A run that finds it so leaves an event; one who only looks does not.
+    """
     version = services.tracking.champion_version(use_case, partner)
     if version is None:
         return None
@@ -43,9 +48,10 @@ def readable_champion(services: Services, partner: str, use_case: str, *, by: st
         return services.tracking.load(use_case, partner, version)
     except (PermanentError, OSError) as error:
         log.warning("champion %s of %s cannot be read: %s", version, registered_name(use_case, partner), error)
-        with services.database.partner(partner) as connection:
-            facts = {"use_case": use_case, "version": version, "reason": str(error), "run_id": by}
-            logs.event(connection, partner, "model.unreadable", services.clock(), facts)
+        if run_id is not None:
+            facts = {"use_case": use_case, "version": version, "reason": str(error), "run_id": run_id}
+            with services.database.partner(partner) as connection:
+                logs.event(connection, partner, "model.unreadable", services.clock(), facts)
         return None
 
 
@@ -53,7 +59,7 @@ def judge(services: Services, partner: str, use_case: str, version: str) -> Verd
     """The gate's word on a version against the champion of now; NotFound, or Conflict for one made elsewhere."""
     own_version(services.tracking.versions(use_case, partner), version, registered_name(use_case, partner))
     challenger = services.tracking.load(use_case, partner, version)
-    champion = readable_champion(services, partner, use_case, by="judge")
+    champion = readable_champion(services, partner, use_case)
     return gate(challenger.backtest, champion.backtest if champion else None)
 
 

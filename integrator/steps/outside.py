@@ -101,7 +101,7 @@ def _judge(
             )  # fmt: skip
         return Judged(wraps=wraps, challenge=None, reason=str(error))
     found = challenge(
-        services, use_case, trained, readable_champion(services, partner, use_case, by=run_id), context,
+        services, use_case, trained, readable_champion(services, partner, use_case, run_id=run_id), context,
         promote=config.promote, rows=frame.height, run_id=run_id, wraps=wraps,
     )  # fmt: skip
     return Judged(wraps=wraps, challenge=found, reason=" ".join(found.verdict.reasons))

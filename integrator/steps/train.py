@@ -65,7 +65,7 @@ def train(
     With `only_missing` a partner that has a champion that can be read keeps it, unless a model made elsewhere waits to be
     judged. `config.promote` off registers the version, with its figures, and leaves the champion where it is.
     """
-    champion = readable_champion(services, partner, use_case, by=run_id)
+    champion = readable_champion(services, partner, use_case, run_id=run_id)
     if champion is not None and retired_by_label(services, code_of(use_case).spec, partner, champion, run_id=run_id):
         champion = None
     kept = champion.version if only_missing and champion is not None else None

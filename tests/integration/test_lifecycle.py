@@ -11,6 +11,9 @@ from integrator.contracts.insight import parse
 from integrator.settings import Settings
 from integrator.steps.challenge import RUN_TAG
 from integrator.steps.connections import Actor
+from integrator.steps.model_advice import advice
+from integrator.steps.model_compare import compare
+from integrator.steps.model_health import health
 from integrator.steps.models import Move, judge, promote, rollback
 from integrator.steps.publish import publish
 from integrator.steps.score import ScoreReport, score
@@ -205,6 +208,10 @@ def test_a_champion_that_cannot_be_read_fails_loudly_and_is_trained_anew(tenant:
     assert [tuple(one) for one in failed] == [("failure", report.rows)]
     assert tenant.serving() == {"1"}, "its last insights stay"
 
+    (found,) = compare(tenant.services, tenant.name, USE_CASE, ["1"])
+    assert "champion" not in found.metrics and tenant.events("model.unreadable") == [], "who looks leaves no trace"
+    seen = health(tenant.services, tenant.name, USE_CASE)
+    assert seen.unreadable is not None and "cannot be read" in advice(seen, tenant.name, MOMENT)[0]
     again = tenant.trained(run_id="night-3", only_missing=True)
     assert again.promoted and again.version == "2", "there is a champion, but nobody it could serve"
     assert tenant.events("model.unreadable")[0]["version"] == "1"

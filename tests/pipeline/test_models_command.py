@@ -9,6 +9,7 @@ from dagster import AssetKey, AssetRecordsFilter, DagsterInstance
 
 from integrator.contracts.errors import EXIT_PERMANENT
 from integrator.contracts.insight import parse
+from integrator.embedded.endpoints import Endpoints
 from integrator.settings import Settings
 from integrator.steps.publish import publish
 from integrator.steps.score import score
@@ -17,6 +18,7 @@ from integrator.steps.train import train
 from integrator.storage import insights, verdicts
 from integrator.storage.partners import Partner, register
 from integrator_dagster.launch import instance_of
+from integrator_dagster.work import Work
 from models.base import TrainConfig
 from tests.command_line import Answer, called
 from tests.integration.attendance_features import make_relations, put_features
@@ -108,6 +110,19 @@ def test_compare_says_figures_verdict_choices_and_shadow(arena: Arena) -> None:
     assert found["shadow"]["mean_absolute_difference"] == 0.0 and found["shadow"]["failures"] == 0
     shown = arena.integrator("models", "compare", *OF).out
     assert "version 2 does not pass the gate now" in shown and "in the shadow" in shown and "realized" in shown
+
+
+def test_the_way_to_mlflow_is_an_address_while_it_is_served(arena: Arena) -> None:
+    def page() -> str:
+        return Work().run_page(arena.services, "arena", "attendance", "1")
+
+    place = page()
+    assert place.startswith("#/experiments/") and "/runs/" in place
+    endpoints = Endpoints(arena.services.settings.root)
+    endpoints.put("mlflow", url="http://127.0.0.1:5000", port=5000, pid=1)
+    assert page() == f"http://127.0.0.1:5000/{place}"
+    endpoints.drop("mlflow")
+    assert page() == place
 
 
 def test_compare_of_nothing_and_of_what_is_not_there_say_so(arena: Arena) -> None:
