@@ -42,6 +42,7 @@ USE_CASES: tuple[UseCaseSpec, ...] = (
         subject_kinds=("product", "tier"),
         relation="pricing",
         training_relation="pricing_training",
+        candidates=("seasonal_mean", "pooled_loglog", "shrunk_loglog", "controlled_loglog"),
     ),
     UseCaseSpec(
         name="lead_score",
