@@ -51,13 +51,15 @@ bench-models: $(STAMP) ## Measure the models on public data beside their peers; 
 bench: $(STAMP) ## Measure the night, its second run and the definitions beside their peers
 	$(BIN)/python -m benchmarks
 
-lock: ## Resolve pyproject.toml anew into the two lock files, for every Python 3.11
+lock: ## Resolve pyproject.toml and the other sets anew into their lock files, for every Python 3.11
 	$(BIN)/uv pip compile --quiet --upgrade --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 	  --extra dev -o requirements.lock pyproject.toml
 	$(BIN)/uv pip compile --quiet --upgrade --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 	  --no-deps -o requirements-data.lock requirements-data.in
 	$(BIN)/uv pip compile --quiet --upgrade --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 	  -o tests/platforms/requirements.lock tests/platforms/requirements.in
+	$(BIN)/uv pip compile --quiet --upgrade --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+	  --no-deps -o benchmarks/requirements-models.lock benchmarks/requirements-models.in
 	$(BIN)/uv pip compile --quiet --upgrade --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 	  --extra tensorflow -c requirements.lock -o requirements-tensorflow.lock pyproject.toml
 
