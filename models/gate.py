@@ -2,7 +2,8 @@
 
 The rules, in order; every one that was checked gives one sentence:
 
-1. the challenger beats the naive rule of its own backtest;
+1. the challenger beats the naive rule of its own backtest, by `LEAST_GAIN` of it at least: pure noise beats it by less
+   every other time;
 2. it beats the champion: on the same split by its score, on another split by its score relative to the naive
    rule's there, where a refit on newer data may be up to `REFRESH_MARGIN` worse, since it knows more;
 3. its intervals' realized coverage lies within `COVERAGE_TOLERANCE` of the level they promise, or so near to it that
@@ -19,6 +20,7 @@ from dataclasses import dataclass
 
 from models.base import Backtest, Score
 
+LEAST_GAIN = 0.002
 REFRESH_MARGIN = 0.02
 COVERAGE_TOLERANCE = 0.10
 CHANCE = 1.645  # one side in twenty
@@ -71,8 +73,8 @@ def _against_rule(backtest: Backtest, chosen: Score) -> _Finding:
     if chosen.is_rule:
         return _Finding(False, f"The naive rule {chosen.candidate} is the best candidate, so the rule rung stays.")
     mine, rule = chosen.metrics[metric], backtest.rule.metrics[metric]
-    passed = _known(mine, rule) and mine < rule
-    verb = "beats" if passed else "does not beat"
+    passed = _known(mine, rule) and mine < rule * (1 - LEAST_GAIN)
+    verb = "beats" if passed else "hardly beats" if _known(mine, rule) and mine < rule else "does not beat"
     return _Finding(
         passed,
         f"{chosen.candidate} {verb} the naive rule {backtest.rule.candidate}: "

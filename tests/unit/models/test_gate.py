@@ -38,6 +38,13 @@ def test_worse_than_the_rule_or_equal_is_refused_first() -> None:
         assert "does not beat the naive rule" in verdict.reasons[0]
 
 
+def test_what_pure_noise_would_win_by_is_no_gain() -> None:
+    verdict = gate(backtest(0.9985), None)
+    assert not verdict.promote
+    assert verdict.reasons[0].startswith("model hardly beats the naive rule naive: mase 0.9985 against 1 ")
+    assert gate(backtest(0.9975), None).promote
+
+
 def test_the_rule_itself_is_never_promoted() -> None:
     verdict = gate(backtest(1.5, chosen="naive"), None)
     assert not verdict.promote
