@@ -8,6 +8,7 @@ from starlette.responses import Response
 
 from integrator.steps.feedback import KIND, Taken, take
 from integrator.steps.push import DIRECT, Push
+from integrator.steps.push_together import SMALL
 from integrator.steps.services import Services
 from integrator_realtime import bodies
 from integrator_realtime.gateway import Gateway
@@ -53,8 +54,9 @@ def router(gateway: Gateway, metrics: Metrics, intake: Intake) -> APIRouter:
         with intake.holding(access.partner) as keep:
             raw = await bodies.read(request, services.settings, keep)
             what = Push(access.partner, access.client_id, KIND, DIRECT, declared.form, raw, key)
-            run = partial(_taken, services, what, most if declared.gzipped else None)
-            done = await intake.run_small(access.partner, run)
+            take_it = partial(_taken, services, what, most if declared.gzipped else None)
+            is_small = len(raw) <= SMALL and not declared.gzipped
+            done = await (intake.run_small if is_small else intake.run)(access.partner, take_it)
         metrics.add("integrator_feedback_bodies_total", replayed=str(done.replayed).lower())
         counts = {
             "accepted": done.result.accepted, "unchanged": done.result.unchanged, "refused": len(done.result.errors)
