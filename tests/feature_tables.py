@@ -13,6 +13,7 @@ SQL_TYPES = {
     pl.Boolean: "boolean",
     pl.Date: "date",
     pl.Float64: "double precision",
+    pl.Decimal: "numeric",
 }
 
 

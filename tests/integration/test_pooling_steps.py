@@ -33,6 +33,8 @@ from models.registry import use_case
 from tests.asgi import Direct
 from tests.attendance_frames import CONTEXT, frame, series, synthetic_people, training
 from tests.feature_tables import put
+from tests.lead_frames import leads
+from tests.pricing_frames import shop
 
 MOMENT = datetime(2026, 3, 16, 6, tzinfo=UTC)
 SHARERS = ("ann", "bob", "cyd")
@@ -188,6 +190,45 @@ def test_nothing_of_one_partner_reaches_the_model_the_registry_the_page_or_anoth
 
 def _files(services: Services) -> list[Path]:
     return [path for path in (services.settings.root / "artifacts").rglob("*") if path.is_file()]
+
+
+def test_people_who_said_no_are_in_no_shared_model_and_leads_of_a_young_partner_are_scored(shared: Services) -> None:
+    for seed, name in enumerate(SHARERS, start=2):
+        own = leads(900, seed=seed).with_columns(pooling_allowed=pl.int_range(900) % 3 > 0)
+        put(shared.database, "lead_score_training", name, own, at=MOMENT, position=100)
+    young = leads(70, seed=9).with_columns(pooling_allowed=pl.lit(None, pl.Boolean))
+    put(shared.database, "lead_score_training", "young", young, at=MOMENT, position=100)
+    put(shared.database, "lead_score", "young", leads(12, seed=77).drop("converted"), at=MOMENT, position=100)
+    assert pool(shared, "lead_score", run_id="run-1").promoted
+    with shared.database.batch() as connection:
+        rows = connection.execute(
+            text("select distinct row_count from ops.pooled_contribution where use_case = 'lead_score'")
+        ).scalars()
+        assert list(rows) == [600], "two of three said yes"
+    served(shared, "lead_score", 12)
+
+
+def test_a_small_shop_is_priced(shared: Services) -> None:
+    for seed, name in enumerate(SHARERS, start=1):
+        put(shared.database, "pricing_training", name, shop(5, 119, seed=seed), at=MOMENT, position=100)
+    for relation in ("pricing", "pricing_training"):
+        put(shared.database, relation, "young", shop(2, 84, seed=8), at=MOMENT, position=100)
+    assert pool(shared, "pricing", run_id="run-1").promoted
+    served(shared, "pricing", 2)
+
+
+def served(services: Services, use_case_name: str, count: int) -> None:
+    """The young partner's insights are the pooled model's, and come out the same when they are explained."""
+    score(services, "young", use_case_name, run_id="run-1")
+    publish(services, "young", use_case_name, run_id="run-1")
+    with services.database.partner("young") as connection:
+        found = insights.current(connection, "young", use_case_name)
+    documents = [parse(entry.document) for entry in found]
+    assert [(entry.rung, entry.status) for entry in documents] == [("pooled", "ready")] * count
+    assert {entry.model.name for entry in documents} == {f"{use_case_name}.pooled"}
+    for entry in found:
+        again = explain(services, entry.insight_id)
+        assert again.identical, (again.document, again.again)
 
 
 def test_a_partner_that_its_own_rule_serves_better_keeps_it_and_is_told(
