@@ -118,13 +118,20 @@ def test_run_config_reaches_the_training_and_one_partition_is_retrained_alone(
 ) -> None:
     recorder = Recorder()
     given = {"window_days": 365, "candidates": ["prophet"], "excluded_attributes": ["colour"], "promote": False}
+    given |= {"allowed_attributes": ["length"]}
     result = run(
         "retrain", work=recorder.work(), partners=["gamma"], only=retrain_keys("pricing"),
         run_config={"ops": {op_name("pricing"): {"config": given}}},
     )  # fmt: skip
     assert result.success
     assert recorder.configs == [
-        TrainConfig(window_days=365, candidates=("prophet",), excluded_attributes=("colour",), promote=False)
+        TrainConfig(
+            window_days=365,
+            candidates=("prophet",),
+            excluded_attributes=("colour",),
+            allowed_attributes=("length",),
+            promote=False,
+        )
     ]
     assert recorder.of("train") == recorder.of("score") == {("gamma", "pricing")}
     assert metadata(instance, "gamma", "model", "pricing")["promoted"] is False
