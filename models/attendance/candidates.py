@@ -23,6 +23,7 @@ COMBINATION = "combination"
 PER_SERIES = "per_series"
 FAMILIES = (RULE, AVERAGE, SMOOTHING, PROPHET, BOOSTING)
 """What a series' forecast is made of; `combination` weighs several of them, `per_series` picks for each series."""
+ABSENT_SHARE = 0.15
 _LEVELS = (
     "same_1", "same_2_mean", "same_4_mean", "same_6_median", "short_1", "short_3_mean", "weekday_mean", "last_1",
     "level_short", "level_middle", "smoothed", "spread", "last_year", "last_year_level",
@@ -69,7 +70,9 @@ def fit_boosting(rows: Floats, encoded: Floats, people: Floats, seed: int) -> An
         random_state=seed,
     )
     target = (people - _base(rows)) / level(rows)
-    matrix = design(rows, encoded)
+    # Coming events may lack what past ones carry; rows without any detail teach the trees what to say of those.
+    absent = np.random.default_rng(seed).random(len(rows)) < ABSENT_SHARE
+    matrix = design(rows, np.where(absent[:, None], np.nan, encoded))
     # The binning of scikit-learn 1.9 fails on a column without any value; a constant one is never split on either.
     matrix[:, ~np.isfinite(matrix).any(axis=0)] = 0.0
     # On a machine that others use too, OpenMP's threads wait for each other: one thread was 8 times faster.

@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 
 from models.attendance.candidates import COMBINATION, Floats
 
-PRIOR_FOLDS = 3.0
+PRIOR_FOLDS = 12.0
 """Folds of its own at which a series counts as much as all of the partner's together."""
 MARGIN = 0.01
 """By how much the combination has to be better than the naive rule, and one family than the combination."""
-THIN_MARGIN = 0.2
+THIN_MARGIN = 0.5
 """What is added for one family: all of it without a fold of the series' own, half of it with one, less with more."""
-EQUAL_SHARE = 0.1
+EQUAL_SHARE = 0.05
 """How far a combination's weights are shrunk to equal ones (Genre et al. 2013 find equal ones hard to beat)."""
 MAX_RATIO = 5.0
 TINY = 1e-9

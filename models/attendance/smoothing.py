@@ -16,10 +16,10 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.intp]
 LEVEL_GAINS = (0.05, 0.15, 0.4, 0.8)
 SEASON_GAINS = (0.05, 0.2, None)
-TRENDS = (0.0, 0.1)
+TRENDS = (0.0, 0.2)
 NO_SEASON = 0.3
 """Weight, before anything is known, of parameters without a season relative to those with one."""
-DAMPING = 0.95
+DAMPING = 0.98
 WARM_SEASONS = 2
 """Known steps, in seasons, over which level and season are plain means, and no trend is learned."""
 WARM_STEPS = 10
