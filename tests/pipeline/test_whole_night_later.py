@@ -70,6 +70,23 @@ def test_a_past_event_is_taken_back_once_and_says_why(second: Night, tomorrow: N
     assert len(messages) == len(gone)
 
 
+def test_what_came_true_is_held_against_what_was_said(installation: Installation, tomorrow: Night) -> None:
+    assert "car_parks" in tomorrow.materialized["realized/attendance"]
+    with installation.services.database.partner("car_parks") as connection:
+        answers = connection.execute(
+            text("""select subject_kind, actual, predicted, naive, predicted_at, due_at, outcome_source from metrics.realized
+              where partner = 'car_parks' and use_case = 'attendance' and due_at > :then"""),
+            {"then": NOW},
+        ).all()
+        named = set(
+            connection.execute(text("select name from metrics.model_check where partner = 'car_parks'")).scalars()
+        )
+    assert {row.subject_kind for row in answers} == {"event", "series"}
+    assert all(row.predicted_at < row.due_at and row.outcome_source == "platform" for row in answers)
+    assert all(row.naive is not None for row in answers)
+    assert named == {"accuracy", "coverage", "calibration", "drift"}
+
+
 def test_a_wrong_credential_stops_that_connection_alone(
     installation: Installation, second: Night, tomorrow: Night
 ) -> None:
