@@ -71,7 +71,7 @@ def train(training: pl.DataFrame, config: TrainConfig, context: Context) -> Trai
         sample=_sample(training, context),
         choices=(*booking.choices(served, say), *_choices(units, say)),
         data=_data(found, fitted),
-        limits=(*booking.limits(served, say), *_limits(fitted, say)),
+        limits=(*booking.limits(served, say), *(_limits(fitted, say) if fitted else ())),
     )
 
 

@@ -112,6 +112,7 @@ def test_a_partner_without_a_series_is_judged_on_booking_curves_alone() -> None:
     assert found.backtest.chosen == "booking_curve" and found.backtest.rule.candidate == "similar_events"
     assert set(found.backtest.score("booking_curve").segments) >= {"0 to 1 days", "7 to 14 days"}
     assert gate(found.backtest, None).promote and found.sample
+    assert len(found.limits) == 2, "of a series' horizon there is nothing to say"
     predictions = found.model.predict(CODE.rows(live, CONTEXT))
     assert predictions and {one.details["family"] for one in predictions} == {"booking_curve"}
 
