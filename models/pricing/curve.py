@@ -23,7 +23,8 @@ class Facts:
     """What a model knows of one product: coefficients with a bounded elasticity, its doubt, and how demand scatters.
 
     `own` and `own_error` are the price effect by the product's own evidence; None where there is none. `product` is the
-    (own, error) of the product over its tiers, None where it has but one. `level` says whose coefficients they are.
+    (own, error) of the product over its tiers, None where it has but one. `level` says whose coefficients they are,
+    `is_held` that the product's group is forecast better without prices.
     """
 
     beta: Floats
@@ -35,6 +36,7 @@ class Facts:
     product: tuple[float, float] | None = None
     promotion_share: float = 0.0
     level: str = "product"
+    is_held: bool = False
 
     @property
     def elasticity(self) -> float:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -118,9 +119,31 @@ def score(name: str, tested: Tested, groups: Sequence[str], level: float) -> Sco
     )
 
 
-def by_product(tested: Mapping[str, Tested], keys: Sequence[str]) -> dict[str, dict[str, object]]:
+def held_groups(tested: Tested, rule: Tested, groups: Sequence[str]) -> tuple[str, ...]:
+    """Groups whose sales a candidate forecasts worse than the rule, where there are weeks enough to tell."""
+    found = []
+    for group in sorted(set(groups) - {""}):
+        inside = tested.counts & (np.array(groups) == group)[:, None]
+        if inside.sum() >= _SEGMENT_OBSERVATIONS:
+            worse, usual = (demand.deviance(one.actual[inside], one.said[inside]) for one in (tested, rule))
+            if worse > usual:
+                found.append(group)
+    return tuple(found)
+
+
+def held(tested: Tested, rule: Tested, groups: Sequence[str], without: Sequence[str]) -> Tested:
+    """A candidate that keeps to the rule in the groups `without`."""
+    keeps = np.isin(np.array(groups), list(without))[:, None]
+    return replace(
+        tested,
+        said=np.where(keeps, rule.said, tested.said),
+        deviation=np.where(keeps, rule.deviation, tested.deviation),
+    )
+
+
+def by_product(tested: Mapping[str, Tested], keys: Sequence[str]) -> dict[str, dict[str, Any]]:
     """Each product's own deviance under every candidate, with the number of its weeks; those with none are left out."""
-    found: dict[str, dict[str, object]] = {}
+    found: dict[str, dict[str, Any]] = {}
     for i, key in enumerate(keys):
         counts = next(iter(tested.values())).counts[i]
         if counts.any():

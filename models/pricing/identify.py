@@ -102,6 +102,8 @@ def _too_little(row: FeatureRow) -> Refusal | None:
 
 
 def _no_effect(row: FeatureRow, facts: Facts) -> Refusal | None:
+    if facts.is_held:
+        return Refusal(code="group", words={})
     if facts.own is not None and facts.own_error is not None and facts.own - facts.own_error > 0:
         return Refusal(code="sign", words={"own": facts.own, "error": facts.own_error})
     if facts.promotion_share > WITH_PROMOTIONS:

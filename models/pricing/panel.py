@@ -23,6 +23,8 @@ Key = tuple[str, str, str]
 
 WEEKLY_GAP = 5
 """Where the middle gap between days with any sale is as long as this, sales are by the week."""
+MOST_DAYS = 1_100
+"""Three years: what is older says little about demand now, and one wrong date must not make the panel a century wide."""
 GRACE_DAYS = 28
 """A product without a sale for longer has stopped selling: the time since says nothing about its demand."""
 _KEY = ["platform", "product", "tier"]
@@ -111,6 +113,7 @@ def panel(frame: pl.DataFrame, currency: str, excluded: Sequence[str] = ()) -> P
     sold = _sold(frame)
     if not len(sold):
         return None
+    sold = sold.filter(pl.col("sold_on") > pl.col("sold_on").max() - timedelta(days=MOST_DAYS))
     columns, dropped = read(sold["attributes"], excluded)
     fields = {f"field:{name}": values for name, values in columns.items()}
     sold = sold.with_columns(pl.Series(name, values) for name, values in fields.items())

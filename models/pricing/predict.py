@@ -105,6 +105,7 @@ class PriceModel:
     def facts(self, row: FeatureRow) -> Facts:
         """The product's own posterior, else its product's over all tiers, its group's, or that of all products."""
         usual = self.learned["usual"]
+        is_held = row["group"] in self.learned.get("held", ())
         product = self.learned["products"].get(product_key((row["platform"], row["product"])))
         several = None if product is None or product["tiers"] < 2 else (product["own"], product["own_error"])
         unit = self.learned["units"].get(product_key((row["platform"], row["product"], row["tier"])))
@@ -112,7 +113,7 @@ class PriceModel:
             return Facts(
                 beta=_beta(unit), sd=unit["sd"], kappa=unit["kappa"], week_kappa=unit["week_kappa"], own=unit["own"],
                 own_error=unit["own_error"], product=several, promotion_share=unit["promotion_share"],
-                level="tier" if several else "product",
+                level="tier" if several else "product", is_held=is_held,
             )  # fmt: skip
         group = self.learned["groups"].get(row["group"])
         parent, level = self.learned["overall"], "overall"
@@ -122,7 +123,7 @@ class PriceModel:
             parent, level = group, "group"
         return Facts(
             beta=_beta(parent), sd=parent["sd"], kappa=usual["kappa"], week_kappa=usual["week_kappa"], product=several,
-            level=level,
+            level=level, is_held=is_held,
         )  # fmt: skip
 
     def _one(self, row: FeatureRow) -> Prediction:

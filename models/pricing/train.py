@@ -37,10 +37,14 @@ HORIZONS = (7, 14, 21, 28)
 class _Judged:
     """What the backtest came to."""
 
+    alone: Mapping[str, Tested]
     tested: Mapping[str, Tested]
+    """The same, with the rule in the groups where it is better."""
     scores: tuple[Score, ...]
     chosen: Score
     weeks: int
+    held: tuple[str, ...]
+    """Groups in which the chosen candidate keeps to the rule: their products are not priced."""
 
     @property
     def table(self) -> dict[str, Any]:
@@ -132,12 +136,15 @@ def _horizon(config: TrainConfig) -> int:
 
 
 def _judge(found: Panel, candidates: tuple[str, ...], horizon_weeks: int) -> _Judged:
-    tested = folds.run(found, candidates, horizon_weeks)
-    if not tested[RULE].counts.any():
+    alone = folds.run(found, candidates, horizon_weeks)
+    rule = alone[RULE]
+    if not rule.counts.any():
         raise NotReady("pricing is not ready: no product was on sale both in the last weeks and in those before them")
+    without = {name: folds.held_groups(one, rule, found.groups) for name, one in alone.items()}
+    tested = {name: folds.held(one, rule, found.groups, without[name]) for name, one in alone.items()}
     scores = tuple(folds.score(name, one, found.groups, LEVEL) for name, one in tested.items())
     chosen = min(scores, key=lambda score: score.metrics[METRIC])
-    return _Judged(tested, scores, chosen, folds.test_weeks(found.weeks))
+    return _Judged(alone, tested, scores, chosen, folds.test_weeks(found.weeks), without[chosen.candidate])
 
 
 def _final(judged: _Judged, fit: Fit, found: Panel) -> FittedModel:
@@ -148,22 +155,27 @@ def _final(judged: _Judged, fit: Fit, found: Panel) -> FittedModel:
     week_kappa = folds.kappa_of_weeks(found, demand.effects(found, curve.spec, curve.beta), curve)
     keys = [product_key(key) for key in found.keys]
     return PriceModel(
-        learned=as_state(found, fit, curve, candidate, week_kappa),
+        learned=as_state(found, fit, curve, candidate, week_kappa) | {"held": list(judged.held)},
         margins=judged.tested[candidate].margins(LEVEL),
         coverage=judged.chosen.coverage,
         candidate=candidate,
-        scores=judged.table | {"by_product": folds.by_product(judged.tested, keys)},
+        scores=judged.table | {"by_product": folds.by_product(judged.alone, keys)},
         weeks=judged.weeks,
     )
 
 
 def _choices(judged: _Judged, found: Panel, say: Catalogue) -> tuple[Choice, ...]:
-    own = folds.by_product(judged.tested, ["/".join(key) for key in found.keys])
+    own = folds.by_product(judged.alone, ["/".join(key) for key in found.keys])
     candidate, table = judged.chosen.candidate, judged.table
+    held = {"/".join(key) for key, group in zip(found.keys, found.groups, strict=True) if group in judged.held}
+
+    def why(subject: str, facts: Mapping[str, Any]) -> str:
+        return say("why.held") if subject in held else chosen_text(candidate, table, facts, judged.weeks, say)
+
     return tuple(
         Choice(
-            subject=subject, family=candidate, scores=facts["scores"],  # type: ignore[arg-type]
-            why=chosen_text(candidate, table, facts, judged.weeks, say), observations=int(facts["observations"]),  # type: ignore[call-overload]
+            subject=subject, family=RULE if subject in held else candidate, scores=facts["scores"],
+            why=why(subject, facts), observations=facts["observations"],
         )
         for subject, facts in own.items()
     )  # fmt: skip

@@ -145,6 +145,13 @@ def test_a_null_tier_and_an_empty_one_are_the_same_product(frame: pl.DataFrame) 
     assert found.quantity[[key[1] for key in found.keys].index("odd")].sum() == 4
 
 
+def test_a_date_of_another_century_makes_no_wide_panel(frame: pl.DataFrame) -> None:
+    odd = pl.DataFrame([line("p00", START.replace(year=1900), 2, 100.0, None)], schema=SCHEMA)
+    found = panel(pl.concat([frame, odd]), "TWD")
+    assert found is not None and found.length == 84
+    assert USE_CASE.rows(pl.concat([frame, odd]), CONTEXT) == USE_CASE.rows(frame, CONTEXT)
+
+
 def test_closed_weeks_are_not_taken_for_weeks_without_demand(frame: pl.DataFrame) -> None:
     first, last = START + timedelta(days=30), START + timedelta(days=43)
     shut = frame.filter(~pl.col("sold_on").is_between(first, last))

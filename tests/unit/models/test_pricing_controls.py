@@ -10,11 +10,11 @@ import pytest
 
 from integrator.contracts.errors import InvalidInput
 from models.base import TrainConfig, Trained
-from models.pricing import attributes, demand, design, forecast
+from models.pricing import attributes, demand, design, folds, forecast
 from models.pricing.panel import Panel, panel
 from models.pricing.predict import PriceModel
 from models.pricing.spec import USE_CASE
-from tests.pricing_frames import CONTEXT, SCHEMA, START, line, shop
+from tests.pricing_frames import CONTEXT, SCHEMA, START, at, line, shop, sure
 
 WEEKS = 60
 
@@ -230,6 +230,28 @@ def test_days_without_stock_are_not_days_without_demand() -> None:
     assert whole is not None
     usual = forecast.weeks_ahead(whole, demand.effects(whole, curve.spec, curve.beta), curve.kappa, first + 16, 1)[0, 0]
     assert said == pytest.approx(usual, rel=0.15), "the level is that of the days with stock"
+
+
+def test_a_group_that_prices_do_not_explain_keeps_to_the_average() -> None:
+    def tested(said: list[float]) -> folds.Tested:
+        shape = (2, 120)
+        return folds.Tested(
+            np.full(shape, 10.0),
+            np.repeat(np.array(said)[:, None], 120, axis=1),
+            np.full(shape, 3.0),
+            np.ones(shape, dtype=bool),
+        )
+
+    good, rule = tested([10.5, 30.0]), tested([14.0, 11.0])
+    groups = ["tea", "gifts"]
+    assert folds.held_groups(good, rule, groups) == ("gifts",)
+    assert folds.held_groups(good, rule, ["", ""]) == (), "without a name it is no group"
+    kept = folds.held(good, rule, groups, ("gifts",))
+    assert kept.said[:, 0].tolist() == [10.5, 11.0]
+    model = sure(-3.0)
+    model.learned["held"] = ["drinks"]
+    found = model.predict([at(100.0)])[0]
+    assert found.status == "refused" and "in its group" in found.summary and "mend" in found.summary
 
 
 def test_a_slow_seller_s_empty_days_are_demand() -> None:
