@@ -1,12 +1,15 @@
 """Which events on sale the booking family speaks for, and which are left to the series family or the naive rule."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
 from models.attendance.booking.backtest import BOOKING
 from models.attendance.booking.beside_series import Beside
 from models.attendance.booking.buckets import BUCKETS, bucket
+from models.attendance.booking.curves import EPOCH
 from models.attendance.booking.model import Fitted, Learned
 from models.base import FeatureRow
 
@@ -50,9 +53,13 @@ def speaks(found: Served, row: FeatureRow, *, is_series: bool) -> bool:
     """Whether the family forecasts an event: it is on sale, and the backtest found it better this far ahead.
 
     Better than the mean of similar events; `is_series`: and no worse than the series forecast, which it has too.
+    Of a moment before which no past event was over, as in a replay, it knows nothing to go by.
     """
     facts = row.get("booking")
     if facts is None:
+        return False
+    moment = math.floor((date.fromisoformat(facts["date"]) - EPOCH).days + 1 - facts["left"])
+    if found.fitted.past.events.day[0] >= moment:
         return False
     index = int(bucket(facts["left"]))
     return bool(found.fitted.is_better[index]) and (not is_series or bool(found.near[index]))

@@ -228,6 +228,13 @@ def test_the_family_speaks_where_its_backtest_was_better(fitted: Fitted) -> None
     assert speaks(series_first, row, is_series=False), "where there is no series forecast, sales still tell"
 
 
+def test_a_moment_before_all_past_events_has_nothing_to_go_by(fitted: Fitted) -> None:
+    long_ago = CONTEXT.as_of - timedelta(days=2_000)
+    day = TODAY - timedelta(days=1_990)
+    (row,) = rows_of(coming(starts_on=day, starts_at=None), now=long_ago)
+    assert not speaks(serving(fitted), row, is_series=False)
+
+
 def test_the_reason_names_the_series_where_both_were_tried(fitted: Fitted) -> None:
     tried = serving(fitted, beside={"series": [0.9] * len(BUCKETS), "booking_curve": [0.31] * len(BUCKETS)})
     (one,) = predict(tried, rows_of(coming()))
