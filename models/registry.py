@@ -72,10 +72,16 @@ def use_case(name: str) -> UseCase:
     return cast(UseCase, import_module(f"models.{spec(name).name}.spec").USE_CASE)
 
 
+def has_pooled(name: str) -> bool:
+    """Whether use case `name` has a pooled rung; its code is not imported for that."""
+    return find_spec(f"models.{spec(name).name}.pooled") is not None
+
+
 def pooled(name: str) -> PooledUseCase | None:
     """The pooled rung of use case `name`, its code imported now; None where it has none."""
-    module = f"models.{spec(name).name}.pooled"
-    return cast(PooledUseCase, import_module(module).POOLED_USE_CASE) if find_spec(module) is not None else None
+    if not has_pooled(name):
+        return None
+    return cast(PooledUseCase, import_module(f"models.{spec(name).name}.pooled").POOLED_USE_CASE)
 
 
 def outside(name: str) -> "OutsideUseCase | None":

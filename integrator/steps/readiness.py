@@ -65,7 +65,7 @@ def _state(services: Services, partner: str, use_case: str, rung: str) -> Pooled
         return "not_needed"
     if rung == POOLED:
         return "serving"
-    if registry.pooled(use_case) is None:
+    if not registry.has_pooled(use_case):
         return "not_pooled"
     with services.database.partner(partner) as connection:
         if not partners.get(connection, partner).pooling:

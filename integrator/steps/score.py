@@ -127,9 +127,9 @@ def _count(
 
 def _rows(services: Services, now: Serving, frame: pl.DataFrame, context: Context) -> list[FeatureRow]:
     """The feature rows of what serves: below a model of one's own they may need the partner's history."""
-    code, pooled = code_of(now.use_case), registry.pooled(now.use_case)
+    code = code_of(now.use_case)
     training = f"features.{code.spec.training_relation}"
-    if now.rung == POOLED and pooled is not None:
+    if now.rung == POOLED and (pooled := registry.pooled(now.use_case)) is not None:
         model = model_of(services, now.use_case, now.name, now.version, now.partner)
         return pooled.rows(model, frame, context, frames.read_features(services.database, training, now.partner))
     history = None

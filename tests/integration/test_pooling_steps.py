@@ -273,6 +273,21 @@ def test_a_partner_whose_rows_break_is_left_out_alone(
     assert noted["reason"] == "ZeroDivisionError" and "value" not in str(noted)
 
 
+def test_code_that_does_not_load_is_told_and_stops_nobody(
+    shared: Services, trained: PooledReport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(name: str) -> Any:
+        raise SyntaxError("half an edit")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(registry, "pooled", broken)
+        report = pool(shared, USE_CASE, run_id="run-5")
+        assert (report.outcome, report.reason, report.has_failures) == ("failed", "SyntaxError", True)
+        assert {parse(one.document).rung for one in published(shared, "alone", "run-5")} == {"rule"}
+        assert standing(shared, "young") == ("pooled", "serving")
+    assert not pool(shared, USE_CASE, run_id="run-5", only_missing=True).has_failures
+
+
 def test_consent_taken_back_takes_the_model_down_whatever_comes_of_the_next_training(
     shared: Services, trained: PooledReport
 ) -> None:
