@@ -104,12 +104,16 @@ def test_another_partner_finds_none_of_them(partner: str, installation: Installa
     assert lookup(api, token(api, stranger), document).status_code == 404
 
 
+STANDS = {("ready", "partner"), ("refused", "partner"), ("fallback", "rule"), ("refused", "rule")}
+
+
 def test_statuses_and_rungs_say_what_stands_behind_an_insight(first: Night) -> None:
     for partner, use_case in OF_PARTNER.items():
         documents = [json.loads(text) for text in first.after[partner].current.values()]
         assert {document["use_case"] for document in documents} == {use_case}
         for document in documents:
-            assert (document["status"] == "ready") == (document["rung"] == "partner")
+            # A model of one's own refuses, too, what its data cannot tell.
+            assert (document["status"], document["rung"]) in STANDS
             assert (document["value"] is None) == (document["status"] == "refused")
             assert document["explanation"]["summary"]
             named = document["model"]["name"]
