@@ -62,7 +62,7 @@ def compare(services: Services, partner: str, use_case: str, versions: Sequence[
     chosen = _challengers(infos, champion, versions, registered_name(use_case, partner))
     backtests = {version: services.tracking.backtest(use_case, partner, version) for version in chosen}
     serving = readable_champion(services, partner, use_case)
-    held_against = serving and serving.backtest
+    held_against = serving.backtest if serving is not None else None
     before = _choices(services, partner, use_case, champion)
     beside = _beside(services, partner, use_case)
     realized = _realized(services, partner, use_case)
