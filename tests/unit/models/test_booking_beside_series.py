@@ -16,6 +16,7 @@ from models.attendance.booking.served import SERIES, served
 from models.attendance.candidates import PER_SERIES, RULE
 from models.attendance.fitting import Fitted, fit_grid, plan_for
 from models.attendance.history import history_of, prepared
+from models.base import Backtest
 from tests.attendance_frames import TODAY
 from tests.booking_frames import event, frame, theatre
 
@@ -43,6 +44,12 @@ def pair() -> Pair:
 def compared(pair: Pair) -> tuple[list[Fitted], Beside]:
     fitted, learned, full = pair
     return beside(fitted, RULE, learned, full)
+
+
+@pytest.fixture(scope="module")
+def table(pair: Pair) -> Backtest:
+    """The series' own backtest."""
+    return backtest_of(pair[0], "digest")
 
 
 def test_the_candidate_is_the_booking_forecast_where_it_stands_and_the_series_elsewhere(
@@ -86,9 +93,8 @@ def test_an_origin_knows_nothing_of_what_came_after_it(pair: Pair, compared: tup
     np.testing.assert_allclose(again.forecasts[BOOKING][:, -1], before[:, -1])
 
 
-def test_the_gate_takes_the_better_mixture(pair: Pair, compared: tuple[list[Fitted], Beside]) -> None:
-    fitted, learned, _ = pair
-    table = backtest_of(fitted, "digest")
+def test_the_gate_takes_the_better_mixture(pair: Pair, compared: tuple[list[Fitted], Beside], table: Backtest) -> None:
+    learned = pair[1]
     found = gate.joined(table, compared[0], learned, compared[1])
     assert found.chosen == BOOKING and [one.candidate for one in found.scores][-1] == BOOKING
     assert found.score(BOOKING).metrics["mase"] < found.score(PER_SERIES).metrics["mase"]
