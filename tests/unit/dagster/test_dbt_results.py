@@ -7,7 +7,6 @@ import pytest
 
 from integrator.contracts.errors import PermanentError, Unavailable
 from integrator_dagster.assets.harmonize import _blocks
-from integrator_dagster.assets.train import WIDEST_CELL, _cell, _table
 from integrator_dagster.dbt.build import UNREACHABLE, _error, _node
 from integrator_dagster.dbt.manifest import command, environment
 
@@ -63,25 +62,3 @@ def test_a_test_excludes_unless_its_meta_says_otherwise(
     config: dict[str, Any], meta: dict[str, Any], blocking: bool
 ) -> None:
     assert _blocks({"config": config, "meta": meta}) is blocking
-
-
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [
-        (None, ""),
-        (0.123456, "0.1235"),
-        (3, "3"),
-        ("a|b", "a/b"),
-        ("a\n  b", "a b"),
-        ("x" * 60, "x" * 39 + "…"),
-        (True, "True"),
-    ],
-)
-def test_a_cell_of_a_table_stays_in_its_cell(value: object, text: str) -> None:
-    assert _cell(value) == text and len(_cell(value)) <= WIDEST_CELL
-
-
-def test_rows_of_different_columns_make_one_table() -> None:
-    lines = _table([{"a": 1}, {"b": 2.0}]).splitlines()
-    assert lines == ["| a | b |", "| --- | --- |", "| 1 |  |", "|  | 2 |"]
-    assert _table([]) == "no rows"
