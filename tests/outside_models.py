@@ -34,7 +34,7 @@ def fitted(columns: Sequence[str]) -> Any:
     return made.fit(table.select(columns).to_numpy().astype(np.float32), table["outcome"].to_numpy().astype(int))
 
 
-def registered(services: Services, partner: str, log: Callable[[Any], Any]) -> None:
+def registered(services: Services, partner: str, log: Callable[[Any], Any], use_case: str = USE_CASE) -> None:
     """What a data scientist does: log a model to MLflow and register it under the use case's and the partner's name."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -46,9 +46,9 @@ def registered(services: Services, partner: str, log: Callable[[Any], Any]) -> N
         with mlflow.start_run(experiment_id=experiment(services, mlflow)):
             info = log(mlflow)
         client = mlflow.MlflowClient()
-        if not client.search_registered_models(f"name='{USE_CASE}.{partner}'"):
-            client.create_registered_model(f"{USE_CASE}.{partner}")
-        client.create_model_version(f"{USE_CASE}.{partner}", info.model_uri, model_id=info.model_id)
+        if not client.search_registered_models(f"name='{use_case}.{partner}'"):
+            client.create_registered_model(f"{use_case}.{partner}")
+        client.create_model_version(f"{use_case}.{partner}", info.model_uri, model_id=info.model_id)
 
 
 def experiment(services: Services, mlflow: Any) -> str:
@@ -56,13 +56,14 @@ def experiment(services: Services, mlflow: Any) -> str:
     return str(found.experiment_id if found else mlflow.create_experiment("elsewhere", services.settings.root.as_uri()))
 
 
-def onnx(columns: Sequence[str]) -> Callable[[Any], Any]:
-    """An ONNX graph with one input per column."""
+def onnx(columns: Sequence[str], model: Any | None = None) -> Callable[[Any], Any]:
+    """An ONNX graph with one input per column, of `model` or of a regression of leads."""
     from skl2onnx import to_onnx
     from skl2onnx.common.data_types import FloatTensorType
 
     kinds = [("features", FloatTensorType([None, len(columns)]))]
-    graph = to_onnx(fitted(columns), initial_types=kinds, options={"zipmap": False})
+    made = fitted(columns) if model is None else model
+    graph = to_onnx(made, initial_types=kinds, options={"zipmap": False} if hasattr(made, "classes_") else None)
 
     def log(mlflow: Any) -> Any:
         from mlflow.models import ModelSignature

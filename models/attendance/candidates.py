@@ -4,7 +4,7 @@ Every one maps rows of `FEATURES` (people) and encoded attributes to people, so 
 Prophet, which sees whole series instead, is in prophet_family.py; which family serves which series, in selection.py.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -91,9 +91,12 @@ def design(rows: Floats, encoded: Floats) -> Floats:
 
 
 def forecasts(
-    families: Sequence[str], rows: Floats, encoded: Floats, boosting: Any | None, prophet: Floats
+    families: Sequence[str], rows: Floats, encoded: Floats, boosting: Any | None, given: Mapping[str, Floats]
 ) -> dict[str, Floats]:
-    """Each family's people for every row, not yet capped; `prophet` is its forecast, NaN where it has none."""
+    """Each family's people for every row, not yet capped.
+
+    `given` holds the forecasts of those that are not made from the matrix here, prophet's for one; NaN where there is none.
+    """
     found: dict[str, Floats] = {}
     for family in families:
         if family == RULE:
@@ -102,8 +105,8 @@ def forecasts(
             found[family] = seasonal_mean(rows)
         elif family == SMOOTHING:
             found[family] = smoothed(rows)
-        elif family == PROPHET:
-            found[family] = prophet
+        elif family in given:
+            found[family] = given[family]
         elif boosting is not None and len(rows):
             found[family] = boosted(boosting, rows, encoded)
         else:

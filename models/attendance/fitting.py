@@ -15,6 +15,7 @@ from models.attendance.cadence import Ints
 from models.attendance.candidates import BOOSTING, COMBINATION, PER_SERIES, PROPHET
 from models.attendance.features import COLUMN, Seen, features
 from models.attendance.grid import Floats, Grid, naive_scales
+from models.attendance.offered import Elsewhere
 from models.attendance.panel import Panel, encoded_steps, is_usable, training_panel
 from models.attendance.selection import Folds, Selection, blend, select
 from models.evaluation import rolling_origins
@@ -67,7 +68,9 @@ def plan_for(grid: Grid, wanted: Sequence[str], horizon: int | None, units: int)
     longest = int(grid.spans.max(initial=0))
     steps = max(1, min(horizon or grid.cadence.horizon, longest // 3))
     first = min(max(LEAST_SEASONS * int(grid.season.max(initial=1)), LEAST_STEPS), grid.length // 2)
-    between = int(np.clip((grid.length - steps - first) // (FOLDS - 1), max(1, steps // 2), steps))
+    # Hours are judged on whole weeks apart: on two days after two days one odd week would decide it all.
+    widest = steps if grid.cadence.short is None else max(steps, grid.cadence.season)
+    between = int(np.clip((grid.length - steps - first) // (FOLDS - 1), max(1, steps // 2), widest))
     origins = rolling_origins(grid.length, horizon=steps, folds=FOLDS, minimum=max(1, first), step=between)
     # A fold in which nobody was open, as a holiday is for a horizon of one day, has nothing to be judged by.
     origins = [origin for origin in origins if np.isfinite(grid.people[:, origin : origin + steps]).any()]
@@ -76,12 +79,15 @@ def plan_for(grid: Grid, wanted: Sequence[str], horizon: int | None, units: int)
     return Plan(steps, first, tuple(origins), families, max(0, refits))
 
 
-def fit_grid(grid: Grid, encoder: Encoder, plan: Plan, seed: int) -> Fitted:
-    """Backtest, choose and fit; the choice that a fold is judged on saw only what was over when the fold began."""
+def fit_grid(grid: Grid, encoder: Encoder, plan: Plan, seed: int, elsewhere: Elsewhere | None = None) -> Fitted:
+    """Backtest, choose and fit; the choice that a fold is judged on saw only what was over when the fold began.
+
+    `elsewhere` forecasts for the family of its name, where the plan has it.
+    """
     seen = Seen(grid, max(1, plan.horizon // 2))
     encoded = encoded_steps(grid, encoder)
     panel = training_panel(seen, encoded, plan.horizon, plan.first) if BOOSTING in plan.families else None
-    folds = _folds(seen, encoded, encoder, panel, plan, seed)
+    folds = _folds(seen, encoded, encoder, panel, plan, seed, elsewhere)
     judged = tuple(fold for fold in range(len(plan.origins)) if folds.known_before(fold).any())
     forecasts = {name: folds.forecast[number][:, judged] for number, name in enumerate(plan.families)}
     chosen = [select(folds, folds.known_before(fold)) for fold in judged]
@@ -107,7 +113,15 @@ def fit_grid(grid: Grid, encoder: Encoder, plan: Plan, seed: int) -> Fitted:
     )
 
 
-def _folds(seen: Seen, encoded: Floats, encoder: Encoder, panel: Panel | None, plan: Plan, seed: int) -> Folds:
+def _folds(
+    seen: Seen,
+    encoded: Floats,
+    encoder: Encoder,
+    panel: Panel | None,
+    plan: Plan,
+    seed: int,
+    elsewhere: Elsewhere | None,
+) -> Folds:
     grid, count = seen.grid, len(plan.origins)
     origins = np.array(plan.origins, dtype=np.intp)
     target = origins[:, None] + np.arange(plan.horizon)
@@ -131,9 +145,11 @@ def _folds(seen: Seen, encoded: Floats, encoder: Encoder, panel: Panel | None, p
             ]
         rows = matrix[:, fold].reshape(-1, matrix.shape[-1])
         prophet = _prophet_forecast(grid, fitted, encoded, target[fold]) if fitted else np.full(len(rows), np.nan)
-        found = candidates.forecasts(
-            plan.families, rows, encoded[:, target[fold]].reshape(len(rows), -1), boosting, prophet.ravel()
-        )
+        details = encoded[:, target[fold]].reshape(len(rows), -1)
+        given = {PROPHET: prophet.ravel()}
+        if elsewhere is not None:
+            given[elsewhere.name] = elsewhere.people(rows, details, encoder, grid.cadence.name)
+        found = candidates.forecasts(plan.families, rows, details, boosting, given)
         for number, name in enumerate(plan.families):
             people = candidates.capped(found[name], rows[:, COLUMN["capacity"]])
             forecast[number, :, fold] = people.reshape(shape[0], plan.horizon)

@@ -16,6 +16,7 @@ from models.attendance.candidates import BOOSTING, FAMILIES, PROPHET, RULE
 from models.attendance.explain import ACTIONABLE, Inputs, contributions, shapley
 from models.attendance.features import COLUMN
 from models.attendance.intervals import LEVEL, Margins, bounds
+from models.attendance.offered import Elsewhere
 from models.attendance.rule import (
     DECIMALS,
     STATE_VERSION,
@@ -27,6 +28,7 @@ from models.attendance.rule import (
     with_series,
 )
 from models.base import FeatureRow, Prediction
+from models.outside.contract import Outside
 from models.rounding import additive, rounded
 
 Floats = NDArray[np.float64]
@@ -35,10 +37,18 @@ Floats = NDArray[np.float64]
 class AttendanceModel:
     """What was chosen for each of a partner's series, with its margins; those it does not know go by the rule."""
 
-    def __init__(self, state: Mapping[str, Any]) -> None:
-        """`state` as train.py makes it; Defect when its `state_version` is unknown."""
+    def __init__(self, state: Mapping[str, Any], outside: Outside | None = None) -> None:
+        """`state` as train.py makes it, around a model made elsewhere where it is one's.
+
+        Defect when its `state_version` is unknown, or when it is around no model and one is given, or the other way.
+        """
         if state.get("state_version") != STATE_VERSION:
             raise Defect(f"attendance state_version {state.get('state_version')!r} is unknown; known: {STATE_VERSION}")
+        kinds = state.get("outside")
+        if (kinds is None) != (outside is None):
+            raise Defect(f"attendance state with columns for a model made elsewhere: {kinds}; the model: {outside!r}")
+        self._elsewhere = None if outside is None or kinds is None else Elsewhere(outside, kinds)
+        self._families = FAMILIES if self._elsewhere is None else (RULE, self._elsewhere.name)
         self._state = dict(state)
         self._units: Mapping[str, Any] = state["series"]["units"]
         self._grids: Mapping[str, Any] = state["series"]["grids"]
@@ -82,13 +92,17 @@ class AttendanceModel:
         if not rows:
             return []
         grid = self._grids[name]
-        given = self._inputs(grid, rows)
+        encoder = Encoder(grid["encoder"]["kept"], grid["encoder"]["dropped"])
+        given = self._inputs(encoder, rows)
 
         def point(inputs: Inputs) -> Floats:
-            prophet = inputs.parts.sum(axis=1)
-            boosting = grid["boosting"] if (inputs.weights[FAMILIES.index(BOOSTING)] > 0).any() else None
-            found = candidates.forecasts(FAMILIES, inputs.rows, inputs.encoded, boosting, prophet)
-            return candidates.weighted([found[family] for family in FAMILIES], inputs.weights)
+            rows, encoded, weight = inputs.rows, inputs.encoded, dict(zip(self._families, inputs.weights, strict=True))
+            boosting = grid["boosting"] if BOOSTING in weight and (weight[BOOSTING] > 0).any() else None
+            ready = {PROPHET: inputs.parts.sum(axis=1)}
+            if self._elsewhere is not None:
+                ready[self._elsewhere.name] = self._elsewhere.people(rows, encoded, encoder, name)
+            found = candidates.forecasts(self._families, rows, encoded, boosting, ready)
+            return candidates.weighted([found[family] for family in self._families], inputs.weights)
 
         similar = np.array([row["similar"]["mean"] for row in rows])
         effects = shapley(point, given, similar)
@@ -101,22 +115,21 @@ class AttendanceModel:
         quantiles = candidates.capped(np.column_stack([low, middle, high]), capacity[:, None])
         return [self._one(grid, row, effects[n], raw[n], shift[n], quantiles[n]) for n, row in enumerate(rows)]
 
-    def _inputs(self, grid: Mapping[str, Any], rows: Sequence[FeatureRow]) -> Inputs:
-        encoder = Encoder(grid["encoder"]["kept"], grid["encoder"]["dropped"])
+    def _inputs(self, encoder: Encoder, rows: Sequence[FeatureRow]) -> Inputs:
         encoded = encoder.encode([row["attributes"] for row in rows])
         weights = np.array(
-            [[self._units[row["unit"]]["weights"].get(family, 0.0) for row in rows] for family in FAMILIES]
+            [[self._units[row["unit"]]["weights"].get(family, 0.0) for row in rows] for family in self._families]
         )
         parts = np.zeros((len(rows), len(prophet_family.PARTS)))
+        fits = self._state["series"]["prophet"]
         by_unit: dict[str, list[int]] = {}
         for number, row in enumerate(rows):
-            if weights[FAMILIES.index(PROPHET), number] > 0:
+            if self._units[row["unit"]]["weights"].get(PROPHET, 0.0) > 0:
                 by_unit.setdefault(row["unit"], []).append(number)
         for unit, numbers in by_unit.items():
             when = np.array([rows[number]["when"] for number in numbers], dtype="datetime64[m]")
             names = [rows[number]["holiday"] for number in numbers]
-            state = self._state["series"]["prophet"][unit]
-            parts[numbers] = prophet_family.parts(state, when, names, encoded[numbers])
+            parts[numbers] = prophet_family.parts(fits[unit], when, names, encoded[numbers])
         return Inputs(matrix_of(rows), encoded, parts, weights)
 
     def _one(

@@ -72,20 +72,25 @@ def why(say: Catalogue, unit: Mapping[str, Any]) -> str:
     if key in ("constant", "no_model"):
         return say(f"why.{key}")
     if key == "untested":
-        return say("why.untested", family=say(f"family.{family}"))
+        return say("why.untested", family=_family(say, family))
     named = unit["runner_up"] if key == "rule" else family
     parts = ", ".join(
-        f"{say(f'family.{name}')} {say.percent(weight)}" for name, weight in unit["weights"].items() if weight > 0
+        f"{_family(say, name)} {say.percent(weight)}" for name, weight in unit["weights"].items() if weight > 0
     )
     sentence = say(
         f"why.{key}",
-        family=say(f"family.{named}"),
+        family=_family(say, named),
         parts=parts,
         folds=say.number(unit["folds"]),
         error=say.number(scores[named], 2),
         rule=say.number(scores["seasonal_naive"], 2),
     )
     return sentence[0].upper() + sentence[1:]
+
+
+def _family(say: Catalogue, name: str) -> str:
+    """A family's name; one made elsewhere carries what it was made with, which no catalogue can foresee."""
+    return say("family.outside" if name.startswith("outside_") else f"family.{name}")
 
 
 def _named(say: Catalogue, table: str, row: FeatureRow) -> str:

@@ -16,26 +16,32 @@ from models.attendance.booking.backtest import BOOKING
 from models.attendance.booking.readiness import requirement
 from models.attendance.cadence import Cadence
 from models.attendance.candidates import COMBINATION, FAMILIES, PER_SERIES, PROPHET, RULE
-from models.attendance.fitting import MAX_PROPHET_FITS, Fitted, fit_grid, plan_for
+from models.attendance.fitting import MAX_PROPHET_FITS, Fitted, Plan, fit_grid, plan_for
 from models.attendance.grid import Grid
 from models.attendance.history import COUNTED, History, history_of, prepared
 from models.attendance.intervals import Margins, fit_margins, realized_coverage
+from models.attendance.offered import Elsewhere, family_of, kinds_of
 from models.attendance.predict import AttendanceModel
 from models.attendance.readiness import readiness
-from models.attendance.rule import STATE_VERSION
+from models.attendance.rule import STATE_VERSION, matrix_of
 from models.base import Choice, Context, FeatureRow, TrainConfig, Trained
 from models.messages import Catalogue, catalogue
+from models.outside.contract import Outside
 
+RULE_ALONE = (RULE,)
 MAX_CHOICES = 5_000
 """Series whose choice is told one by one; a partner with more reads them from the model's state."""
 
 
-def train(training: pl.DataFrame, config: TrainConfig, context: Context) -> Trained:
+def train(training: pl.DataFrame, config: TrainConfig, context: Context, model: Outside | None = None) -> Trained:
     """Compare the candidates for every series, choose, and fit what was chosen on all of the frame.
 
+    A `model` made elsewhere takes the place of our own families beside the rule, on the same folds.
     Raises `NotReady` with the counts when the history is too short, `InvalidInput` for an unknown candidate.
     """
     wanted = _wanted(config)
+    if model is not None:
+        wanted = (RULE, family_of(model))
     full = prepared(training, context.timezone)
     found = history_of(full, window_days=config.window_days)
     ready = readiness(found, context.language, requirement(full, context.language))
@@ -43,8 +49,10 @@ def train(training: pl.DataFrame, config: TrainConfig, context: Context) -> Trai
         raise NotReady(f"attendance of {context.partner} is not ready for a model of its own: {ready}")
     say = catalogue("attendance", context.language)
     learned = booking_model.fit(full) if not config.candidates or BOOKING in config.candidates else None
-    fitted = _fitted(found, full, wanted, config, context)
-    if not fitted and learned is None:
+    grids = planned(found, full, wanted, config)
+    elsewhere = None if model is None else Elsewhere(model, kinds_of([encoder for _, encoder, _ in grids]))
+    fitted = _fitted(grids, context, elsewhere)
+    if not fitted and (learned is None or model is not None):
         longest = max((int(grid.spans.max(initial=0)) for grid in found.grids), default=0)
         raise NotReady(f"a history of {longest} steps leaves no backtest on two origins for {context.partner}")
     series = backtest_of(fitted, found.digest()) if fitted else None
@@ -61,17 +69,29 @@ def train(training: pl.DataFrame, config: TrainConfig, context: Context) -> Trai
         },
         "booking": None if served is None else served.plain(),
     }
+    sample = _sample(training, context)
+    if elsewhere is not None:
+        state["outside"] = elsewhere.kinds
+        _probe(elsewhere, grids, sample)
     dropped = {name: reason for one in fitted for name, reason in one.encoder.dropped.items()}
     return Trained(
-        model=AttendanceModel(state),
+        model=AttendanceModel(state, model),
         backtest=table,
-        params={**_params(found, fitted, units, wanted, config, context), **booking.params(served)},
+        params={
+            **_params(found, fitted, units, wanted, config, context),
+            **({} if elsewhere is None else {"candidate": elsewhere.name, "inputs": elsewhere.wants()}),
+            **booking.params(served),
+        },
         dropped=dropped,
         data_hash=booking.digest(found.digest(), served),
-        sample=_sample(training, context),
+        sample=sample,
         choices=(*booking.choices(served, say), *_choices(units, say)),
         data=_data(found, fitted),
-        limits=(*booking.limits(served, say), *(_limits(fitted, say) if fitted else ())),
+        limits=(
+            *(() if elsewhere is None else (say("limit.outside"),)),
+            *booking.limits(served, say),
+            *(_limits(fitted, say) if fitted else ()),
+        ),
     )
 
 
@@ -89,19 +109,29 @@ def _wanted(config: TrainConfig) -> tuple[str, ...]:
     return tuple(dict.fromkeys((RULE, *(named or every))))
 
 
-def _fitted(
-    found: History, full: pl.DataFrame, wanted: Sequence[str], config: TrainConfig, context: Context
-) -> list[Fitted]:
+def planned(
+    found: History, full: pl.DataFrame, wanted: Sequence[str], config: TrainConfig
+) -> list[tuple[Grid, Encoder, Plan]]:
+    """Every grid that can be judged, with what its training reads and does; `full` is the whole frame, prepared."""
     out = []
     for grid in found.grids:
         steps = None if config.horizon_days is None else _steps(config.horizon_days, grid.cadence)
         plan = plan_for(grid, wanted, steps, len(found.units))
         if len(plan.origins) < 2 or not (grid.known >= grid.cadence.known).any():
             continue  # its units go by the rule: a choice cannot be judged on one fold
-        one = fit_grid(grid, _encoder(grid, full, config), plan, context.seed)
-        if one.judged:
-            out.append(one)
+        out.append((grid, _encoder(grid, full, config), plan))
     return out
+
+
+def _fitted(grids: Sequence[tuple[Grid, Encoder, Plan]], context: Context, elsewhere: Elsewhere | None) -> list[Fitted]:
+    fitted = (fit_grid(grid, encoder, plan, context.seed, elsewhere) for grid, encoder, plan in grids)
+    return [one for one in fitted if one.judged]
+
+
+def _probe(elsewhere: Elsewhere, grids: Sequence[tuple[Grid, Encoder, Plan]], sample: Sequence[FeatureRow]) -> None:
+    for grid, encoder, _ in grids:
+        own = [row for row in sample if row["history"] is not None and row["cadence"] == grid.cadence.name]
+        elsewhere.probe(matrix_of(own), encoder, grid.cadence.name)
 
 
 def _steps(days: int, cadence: Cadence) -> int:

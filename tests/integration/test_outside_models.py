@@ -1,5 +1,7 @@
 """A model made elsewhere takes part: registered in MLflow, judged by the gate, served, told, explained again, rolled back."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import polars as pl
@@ -8,6 +10,7 @@ import pytest
 from integrator.contracts.insight import parse
 from integrator.settings import Settings
 from integrator.steps.explain import explain
+from integrator.steps.outside import offered
 from integrator.steps.publish import publish
 from integrator.steps.score import score
 from integrator.steps.services import Services
@@ -17,6 +20,7 @@ from integrator.storage.partners import Partner, register
 from models.base import TrainConfig
 from models.outside.contract import numbers
 from models.registry import outside
+from tests.integration.attendance_features import MOMENT, make_relations, put_features
 from tests.integration.lead_features import put_leads
 from tests.lead_frames import CONTEXT, leads
 from tests.outside_models import CONFIG, USE_CASE, fitted, onnx, registered
@@ -71,9 +75,46 @@ def test_an_onnx_model_goes_through_the_gate_serves_and_is_told_again(installati
 
 
 def allowed(verdict: Any) -> Any:
-    from dataclasses import replace
-
     return replace(verdict, promote=True)
+
+
+def forecaster(table: pl.DataFrame, columns: Sequence[str]) -> Any:
+    """What a data scientist makes of the rows that judge nobody."""
+    from sklearn.linear_model import LinearRegression
+
+    learned = table.filter(~pl.col("is_test"))
+    return LinearRegression().fit(learned.select(columns).to_numpy(), learned["outcome"].to_numpy())
+
+
+def test_a_forecaster_of_attendance_is_judged_serves_and_is_told_again(installation: Services) -> None:
+    partner, use_case, columns = "forecasts", "attendance", ["same_4_mean", "smoothed", "lead"]
+    services = Services(installation.settings, installation.database, installation.redis_url, lambda: MOMENT)
+    register(services.database, Partner(partner=partner, timezone="UTC", currency="USD", region="US"), MOMENT)
+    make_relations(services)
+    put_features(services, 100, partner=partner)
+    config = TrainConfig(candidates=("seasonal_mean",))
+    table = offered(services, partner, use_case, config)
+    registered(services, partner, onnx(columns, forecaster(table, columns)), use_case)
+    report = train(services, partner, use_case, config, run_id="run")
+    (judged,) = report.outside
+    assert judged.challenge is not None, judged.reason
+    assert report.trained is not None and judged.challenge.trained.backtest.split == report.trained.backtest.split
+    assert judged.challenge.trained.backtest.score("outside_onnx").coverage is not None
+    assert "made elsewhere" in judged.challenge.card
+    version = judged.challenge.version
+    services.tracking.promote(use_case, partner, version, verdict=allowed(judged.challenge.verdict))
+    done = score(services, partner, use_case, run_id="night")
+    assert done.model_version == version and done.by_outcome["success"] > 20 and not done.by_outcome["failure"]
+    publish(services, partner, use_case, run_id="night")
+    with services.database.partner(partner) as connection:
+        documents = [parse(one.document) for one in insights.current(connection, partner, use_case)]
+    told = [one for one in documents if one.details["family"] in ("outside_onnx", "combination")]
+    assert len(told) > 20 and len({one.value for one in told}) > 10
+    for document in told:
+        effects = sum(part.effect for part in document.explanation.contributions)
+        assert document.value == pytest.approx((document.explanation.baseline or 0) + effects, abs=1e-9)
+        assert "outside_onnx" in {one["candidate"] for one in document.details["alternatives"]}
+    assert explain(services, told[0].id, partner=partner).identical
 
 
 def test_what_cannot_be_judged_is_told_on_its_version_and_harms_nothing_else(
