@@ -73,10 +73,10 @@ def measure() -> Section:
 TEXT = (
     "Training and prediction are a partner's own: frames in, the choice for each series and its interval out. MASE is "
     "the mean absolute error over the in-sample mean |y(t) - y(t - season)|. The naive rule repeats the last known same "
-    "step (hourly: of a day or a week ago, whichever is better), prophet runs with its defaults. No weather is used, for "
-    "it is not known ahead; home games and holidays are. Car parks stand once with days without a reading interpolated, "
-    "as the known results have them, and once as recorded. {worse} of {series} single series are worse than the naive "
-    "rule over their origins."
+    "step (hourly: of a day or a week ago, whichever was closer before); prophet runs with its defaults, at the station "
+    "with the holidays of the USA. No weather is used, for it is not known ahead; home games and holidays are. Car parks "
+    "stand once with days without a reading interpolated, as the known results have them, and once as recorded. {worse} "
+    "of {series} single series are worse than the naive rule over their origins."
 )
 
 
@@ -119,7 +119,7 @@ def chicago() -> list[Result]:
             "attributes": [json.dumps(row) for row in found.select(*games, *stations).iter_rows(named=True)],
         }
     )
-    steps = Steps(cadence="daily", frame=frame, region="US-IL")
+    steps = Steps(cadence="daily", frame=frame, region="US-IL", country="US")
     origins = [
         datetime.combine(days[-1], datetime.min.time()) - timedelta(days=CHICAGO_DAYS * n - 1)
         for n in range(CHICAGO_ORIGINS, 0, -1)
@@ -129,7 +129,10 @@ def chicago() -> list[Result]:
 
 
 def _of_set(cadence: str, frame: pl.DataFrame) -> list[Result]:
-    """Up to four origins a horizon apart, as long as two thirds of the history lie before the first."""
+    """Four origins over the last third of the history, the last of them a horizon before its end; fewer of a short one.
+
+    Spread, so that no data set is judged by the one fortnight before New Year that its end happens to be.
+    """
     step = EVERY[cadence]
     last: datetime = frame["at"].max()  # type: ignore[assignment]
     count = frame.filter(pl.col("unit") == frame["unit"][0]).height
@@ -137,9 +140,10 @@ def _of_set(cadence: str, frame: pl.DataFrame) -> list[Result]:
     config = TrainConfig(window_days=SET_WINDOW.get(cadence))
     unit = step.lstrip("0123456789")
     each = int(step.removesuffix(unit))
+    apart = max(horizon, count // 3 // SET_ORIGINS)
     origins = [
-        pl.Series([last]).dt.offset_by(f"-{each * (horizon * number - 1)}{unit}")[0]
-        for number in range(min(SET_ORIGINS, max(1, count // (3 * horizon))), 0, -1)
+        pl.Series([last]).dt.offset_by(f"-{each * (horizon - 1 + apart * number)}{unit}")[0]
+        for number in reversed(range(min(SET_ORIGINS, max(1, count // (3 * horizon)))))
     ]
     return [one for origin in origins for one in forecast(Steps(cadence=cadence, frame=frame), origin, horizon, config)]
 

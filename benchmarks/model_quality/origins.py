@@ -34,6 +34,8 @@ class Steps:
     cadence: str
     frame: pl.DataFrame
     region: str = "XX"
+    country: str | None = None
+    """Whose holidays prophet is given too, by its own calendar."""
 
 
 @dataclass(frozen=True)
@@ -51,9 +53,7 @@ class Result:
     forecast: Floats = field(repr=False)
 
 
-def forecast(
-    steps: Steps, origin: datetime, horizon: int, config: TrainConfig, *, with_prophet: bool = True
-) -> list[Result]:
+def forecast(steps: Steps, origin: datetime, horizon: int, config: TrainConfig) -> list[Result]:
     """Train on what lies before `origin`, forecast up to `horizon` steps from it; one result a unit that has any.
 
     A refusal or a fallback counts with the value it gave; steps without a value are left out for everyone.
@@ -74,7 +74,7 @@ def forecast(
     said = {(row["series_id"], row["at"]): found for row, found in zip(rows, model.predict(rows), strict=True)}
     results = []
     for (unit,), own in frame.partition_by("unit", as_dict=True).items():
-        found = _result(str(unit), own.sort("at"), origin, steps.cadence, said, with_prophet=with_prophet)
+        found = _result(str(unit), own.sort("at"), origin, steps, said)
         if found is not None:
             results.append(found)
     return results
@@ -109,14 +109,9 @@ def _unit(steps: Steps) -> str:
 
 
 def _result(
-    unit: str,
-    own: pl.DataFrame,
-    origin: datetime,
-    cadence: str,
-    said: Mapping[tuple[str, str], Prediction],
-    *,
-    with_prophet: bool,
+    unit: str, own: pl.DataFrame, origin: datetime, steps: Steps, said: Mapping[tuple[str, str], Prediction]
 ) -> Result | None:
+    cadence = steps.cadence
     before, after = own.filter(pl.col("at") < origin), own.filter(pl.col("at") >= origin)
     pairs = [
         (at, value, found)
@@ -131,11 +126,11 @@ def _result(
     inside = [
         found.interval.low <= value <= found.interval.high for _, value, found in pairs if found.interval is not None
     ]
-    peer = prophet_defaults(before, moments) if with_prophet else np.full(len(actual), np.nan)
+    peer = prophet_defaults(before, moments, steps.country)
     return Result(
         unit=unit,
         ours=float(np.abs(actual - ours).mean() / scale),
-        naive=min(float(np.abs(actual - naive).mean() / scale) for naive in naive_forecasts(before, moments, cadence)),
+        naive=float(np.abs(actual - naive_forecast(before, moments, cadence)).mean() / scale),
         prophet=float(np.abs(actual - peer).mean() / scale),
         covered=float(np.mean(inside)) if inside else float("nan"),
         steps=len(actual),
@@ -146,35 +141,37 @@ def _result(
 
 
 def naive_scale(before: pl.DataFrame, cadence: str) -> float:
-    """In-sample mean |y_t - y_(t - season)| over known pairs; of several seasons the last is the cadence's own."""
-    season = SEASONS[cadence][-1]
+    """In-sample mean |y_t - y_(t - season)| over known pairs, of the cadence's longest season."""
+    return _naive_error(_regular(before, cadence), SEASONS[cadence][-1])
+
+
+def naive_forecast(before: pl.DataFrame, moments: Sequence[datetime], cadence: str) -> Floats:
+    """The last known value at the same place in the season, the last value where there is none.
+
+    Of several seasons it is the one that has repeated better up to there.
+    """
     values = _regular(before, cadence)
-    if len(values) <= season:
-        season = 1
-    steps = np.abs(values[season:] - values[:-season])
+    season = min(SEASONS[cadence], key=lambda length: _naive_error(values, length))
+    first = before["at"].min()
+    last = values[np.isfinite(values)][-1]
+    found = []
+    for at in moments:
+        same = values[_steps_between(first, at, cadence) % season :: season] if season < len(values) else values
+        known = same[np.isfinite(same)]
+        found.append(known[-1] if len(known) else last)
+    return np.array(found)
+
+
+def _naive_error(values: Floats, season: int) -> float:
+    """With a lag of one where no season was seen twice."""
+    lag = season if len(values) > season else 1
+    steps = np.abs(values[lag:] - values[:-lag])
     steps = steps[np.isfinite(steps)]
     return float(steps.mean()) if len(steps) else float("nan")
 
 
-def naive_forecasts(before: pl.DataFrame, moments: Sequence[datetime], cadence: str) -> list[Floats]:
-    """For every season of the cadence the last known value at the same place in it; the last value where none is."""
-    values = _regular(before, cadence)
-    first = before["at"].min()
-    ahead = pl.Series(moments)
-    index = np.array([_steps_between(first, at, cadence) for at in ahead])
-    out = []
-    for season in SEASONS[cadence]:
-        found = []
-        for at in index:
-            same = values[int(at) % season :: season] if season < len(values) else values
-            known = same[np.isfinite(same)]
-            found.append(known[-1] if len(known) else values[np.isfinite(values)][-1])
-        out.append(np.array(found))
-    return out
-
-
-def prophet_defaults(before: pl.DataFrame, moments: Sequence[datetime]) -> Floats:
-    """Prophet as it comes, without holidays: what the obvious library would say."""
+def prophet_defaults(before: pl.DataFrame, moments: Sequence[datetime], country: str | None = None) -> Floats:
+    """Prophet as it comes, with a country's holidays if one is given: what the obvious library would say."""
     import pandas as pd
 
     with warnings.catch_warnings():
@@ -184,6 +181,8 @@ def prophet_defaults(before: pl.DataFrame, moments: Sequence[datetime]) -> Float
         from prophet import Prophet
 
         model = Prophet(uncertainty_samples=0)
+        if country is not None:
+            model.add_country_holidays(country)
         logging.getLogger("cmdstanpy").disabled = True
         model.fit(pd.DataFrame({"ds": before["at"].to_list(), "y": before["value"].to_list()}))
         return np.asarray(model.predict(pd.DataFrame({"ds": list(moments)}))["yhat"], dtype=np.float64)

@@ -15,13 +15,14 @@ from models.attendance.features import COLUMN
 Floats = NDArray[np.float64]
 
 RULE = "seasonal_naive"
+LAST = "last_value"
 AVERAGE = "seasonal_mean"
 SMOOTHING = "exponential_smoothing"
 PROPHET = "prophet"
 BOOSTING = "gradient_boosting"
 COMBINATION = "combination"
 PER_SERIES = "per_series"
-FAMILIES = (RULE, AVERAGE, SMOOTHING, PROPHET, BOOSTING)
+FAMILIES = (RULE, LAST, AVERAGE, SMOOTHING, PROPHET, BOOSTING)
 """What a series' forecast is made of; `combination` weighs several of them, `per_series` picks for each series."""
 ABSENT_SHARE = 0.15
 _LEVELS = (
@@ -36,6 +37,12 @@ _PLAIN = (
 def seasonal_naive(rows: Floats) -> Floats:
     """As many people as at the last known same step: the same weekday, hour or month."""
     return rows[:, COLUMN["same_1"]]
+
+
+def last_value(rows: Floats) -> Floats:
+    """The last known value, of hours that of the day before: what follows best where a pattern has just been broken."""
+    day_before = rows[:, COLUMN["short_1"]]
+    return np.where(np.isfinite(day_before), day_before, _known(rows, "last_1"))
 
 
 def seasonal_mean(rows: Floats) -> Floats:
@@ -101,6 +108,8 @@ def forecasts(
     for family in families:
         if family == RULE:
             found[family] = seasonal_naive(rows)
+        elif family == LAST:
+            found[family] = last_value(rows)
         elif family == AVERAGE:
             found[family] = seasonal_mean(rows)
         elif family == SMOOTHING:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from models.attendance.cadence import Ints, Moments
 from models.attendance.grid import NO_HOLIDAY, TOO_OFTEN, Calendar, Floats, Grid
-from models.attendance.smoothing import States, smooth
+from models.attendance.smoothing import COARSE, FINE, States, smooth
 
 FEATURES = (
     "same_1",
@@ -119,7 +119,7 @@ class Seen:
         before, known = _running(marked)[:, :-1], self.sums[2][:, :-1]
         left_out = marked & (known >= ORDINARY_STEPS) & (before <= RARE_HOLIDAYS * known)
         people = np.where(left_out, np.nan, grid.people)
-        return smooth(people, phase, phases, origins, self.lead)
+        return smooth(people, phase, phases, origins, self.lead, COARSE if grid.cadence.short is None else FINE)
 
 
 def features(seen: Seen, origin: Ints, target: Ints, coming: Calendar) -> Floats:

@@ -68,8 +68,8 @@ def plan_for(grid: Grid, wanted: Sequence[str], horizon: int | None, units: int)
     longest = int(grid.spans.max(initial=0))
     steps = max(1, min(horizon or grid.cadence.horizon, longest // 3))
     first = min(max(LEAST_SEASONS * int(grid.season.max(initial=1)), LEAST_STEPS), grid.length // 2)
-    # Hours are judged on whole weeks apart: on two days after two days one odd week would decide it all.
-    widest = steps if grid.cadence.short is None else max(steps, grid.cadence.season)
+    # Hours are judged half a week apart: on two days after two days one odd fortnight would decide it all.
+    widest = steps if grid.cadence.short is None else max(steps, grid.cadence.season // 2)
     between = int(np.clip((grid.length - steps - first) // (FOLDS - 1), max(1, steps // 2), widest))
     origins = rolling_origins(grid.length, horizon=steps, folds=FOLDS, minimum=max(1, first), step=between)
     # A fold in which nobody was open, as a holiday is for a horizon of one day, has nothing to be judged by.

@@ -13,6 +13,8 @@ from models.evaluation import conformal_margins
 
 Floats = NDArray[np.float64]
 LEVEL = 0.8
+STEADY_FOLDS = 5
+"""Folds in which a shift has to help, and none in which it may not: by chance that happens once in 32 times."""
 ENOUGH = 20
 """Residuals that a horizon bucket needs for margins of its own; with fewer it takes those of all."""
 
@@ -64,7 +66,7 @@ def bucket(lead: NDArray[np.intp] | Floats, edges: tuple[int, ...]) -> NDArray[n
 
 
 def fit_margins(cases: Residuals) -> Margins:
-    """Margins of both tails, and the median shift where it would have helped on the last fold."""
+    """Margins of both tails, and the median shift where it would have helped in every later fold."""
     shift = _useful_shift(cases)
     low, high = _tails(cases, shift)
     return Margins(tuple(shift.tolist()), tuple(low.tolist()), tuple(high.tolist()), cases.edges)
@@ -111,16 +113,21 @@ def _tails(cases: Residuals, shift: Floats) -> tuple[Floats, Floats]:
 
 
 def _useful_shift(cases: Residuals) -> Floats:
-    """The median scaled residual, kept only if the one learned before the last fold lowered that fold's error."""
+    """The median scaled residual, kept only if the one learned before lowered the error of each later fold.
+
+    One fold's gain is chance: what came in late autumn is not what comes at Christmas.
+    """
     none = np.zeros(len(cases.edges))
-    last = cases.fold == cases.fold.max(initial=0)
-    if last.all():  # one fold, or none at all where a candidate had nothing to say of a grid
+    later = np.unique(cases.fold)[1:]
+    if len(later) < STEADY_FOLDS:
         return none
-    learned = _median_shift(cases.part(~last))
-    shifted = cases.forecast + learned[bucket(cases.lead, cases.edges)] * cases.scale
-    before = np.abs(cases.actual - cases.forecast)[last].mean()
-    after = np.abs(cases.actual - shifted)[last].mean()
-    return _median_shift(cases) if after < before else none
+    for fold in later:
+        own = cases.part(cases.fold == fold)
+        learned = _median_shift(cases.part(cases.fold < fold))
+        shifted = own.forecast + learned[bucket(own.lead, own.edges)] * own.scale
+        if np.abs(own.actual - shifted).mean() >= np.abs(own.actual - own.forecast).mean():
+            return none
+    return _median_shift(cases)
 
 
 def _median_shift(cases: Residuals) -> Floats:

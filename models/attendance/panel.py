@@ -11,7 +11,7 @@ from models.attendance.features import COLUMN, Seen, features
 from models.attendance.grid import Floats, Grid
 
 MAX_ORIGINS = 600
-MAX_ROWS = 120_000
+MAX_ROWS = 80_000
 
 
 @dataclass(frozen=True)

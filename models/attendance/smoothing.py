@@ -14,9 +14,6 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.intp]
-LEVEL_GAINS = (0.05, 0.15, 0.4, 0.8)
-SEASON_GAINS = (0.05, 0.2, None)
-TRENDS = (0.0, 0.2)
 NO_SEASON = 0.3
 """Weight, before anything is known, of parameters without a season relative to those with one."""
 DAMPING = 0.98
@@ -27,6 +24,20 @@ MEMORY = 800
 """Steps before the first origin that are read, or twelve seasons where those are longer."""
 MAX_RATIO = 10.0
 """A forecast lies within this many times the highest value ever known."""
+
+
+@dataclass(frozen=True)
+class Gains:
+    """The parameters tried, each with each: a season's gain of None means no season, a trend's is a share of the level's."""
+
+    level: tuple[float, ...]
+    season: tuple[float | None, ...]
+    trend: tuple[float, ...]
+
+
+COARSE = Gains(level=(0.05, 0.15, 0.4, 0.8), season=(0.05, 0.2, None), trend=(0.0, 0.2))
+FINE = Gains(level=(0.001, 0.01, 0.1, 0.8), season=(0.2, 0.5, 0.9, None), trend=(0.0,))
+"""For steps within a day: the level of an hour moves over days, and the same hour of a week ago is worth more."""
 
 
 @dataclass(frozen=True)
@@ -57,12 +68,12 @@ class States:
         return np.asarray(np.clip(people, 0.0, self.top[at].T))
 
 
-def smooth(people: Floats, phase: Ints, phases: int, origins: Ints, lead: int) -> States:
+def smooth(people: Floats, phase: Ints, phases: int, origins: Ints, lead: int, gains: Gains = COARSE) -> States:
     """Run over `people` (units x steps) and keep the states at `origins`, sorted: what is known before each.
 
     `phase` is each step's place in the season, of `phases`; parameters are judged on forecasts `lead` steps ahead.
     """
-    run = _Run(people, phase, phases, lead)
+    run = _Run(people, phase, phases, lead, gains)
     begin = max(0, int(origins.min()) - max(MEMORY, 12 * phases))
     kept: list[tuple[Floats, ...]] = []
     wanted = set(origins.tolist())
@@ -77,8 +88,8 @@ def smooth(people: Floats, phase: Ints, phases: int, origins: Ints, lead: int) -
 class _Run:
     """All variants (first axis) of all units (second axis) side by side."""
 
-    def __init__(self, people: Floats, phase: Ints, phases: int, lead: int) -> None:
-        variants = list(product(SEASON_GAINS, TRENDS, (False, True), LEVEL_GAINS))
+    def __init__(self, people: Floats, phase: Ints, phases: int, lead: int, gains: Gains) -> None:
+        variants = list(product(gains.season, gains.trend, (False, True), gains.level))
         self.season_gain = np.array([[0.0 if gain is None else gain] for gain, _, _, _ in variants])
         self.has_season = np.array([[gain is not None] for gain, _, _, _ in variants])
         self.trend_gain = np.array([[trend] for _, trend, _, _ in variants])

@@ -100,7 +100,7 @@ def test_scored_again_nothing_changes(night: Services) -> None:
 
 
 def test_by_a_champion_then_explained(night: Services) -> None:
-    config = TrainConfig(candidates=("gradient_boosting", "mean"))
+    config = TrainConfig(candidates=("gradient_boosting", "seasonal_mean"))
     trained = use_case("attendance").train(training(arena()), config, CONTEXT)
     verdict = Verdict(promote=True, reasons=("For this test.",))
     version = night.tracking.log("attendance", "alpha", trained, verdict=verdict, now=MOMENT)
@@ -140,7 +140,7 @@ def test_unknown_ids_and_versions(night: Services) -> None:
 
 def test_failures_are_counted_and_never_low_values(night: Services, monkeypatch: pytest.MonkeyPatch) -> None:
     """A model that breaks on some rows: they fail alone. On all rows: the step fails, the last scoring stays."""
-    from models.attendance import predict
+    from models.attendance import rule
 
     put_features(night, 110)
     code = use_case("attendance").rule()
@@ -153,7 +153,7 @@ def test_failures_are_counted_and_never_low_values(night: Services, monkeypatch:
             raise ZeroDivisionError("a value that must not be repeated")
         return found
 
-    monkeypatch.setattr(predict.RuleModel, "predict", fragile)
+    monkeypatch.setattr(rule.RuleModel, "predict", fragile)
     monkeypatch.setattr(type(night.tracking), "champion_version", lambda *_: None)
     subjects = [entry.subject.id for entry in original(code, use_case("attendance").rows(arena(), CONTEXT))]
     broken.add(subjects[0])

@@ -29,7 +29,7 @@ def tracking(database: Any, tmp_path_factory: pytest.TempPathFactory) -> Trackin
 
 @pytest.fixture(scope="module")
 def trained() -> Trained:
-    config = TrainConfig(candidates=("gradient_boosting", "mean"), excluded_attributes=("colour",))
+    config = TrainConfig(candidates=("gradient_boosting", "seasonal_mean"), excluded_attributes=("colour",))
     return use_case("attendance").train(training(arena()), config, CONTEXT)
 
 
@@ -79,7 +79,7 @@ def test_run_holds_metrics_of_all_candidates_params_plot_and_verdict(tracking: T
     run = client.get_run(version.run_id)
     for score in trained.backtest.scores:
         assert run.data.metrics[f"{score.candidate}.mase"] == pytest.approx(score.metrics["mase"])
-    assert run.data.params["horizon_days"] == "14"
+    assert json.loads(run.data.params["horizon"]) == {"daily": 14}
     assert run.data.tags["promoted"] == "false"
     assert json.loads(run.data.tags["gate_reasons"]) == list(NO.reasons)
     files = {entry.path for entry in client.list_artifacts(version.run_id)}

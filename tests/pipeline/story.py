@@ -97,7 +97,7 @@ def healed(installation: Installation, tomorrow: Night) -> Night:
 @pytest.fixture(scope="session")
 def promoted(installation: Installation, healed: Night) -> Retraining:
     """A person makes a weaker model champion by hand; a retraining on the same data then beats it."""
-    weaker = retraining(installation, "car_parks", "attendance", candidates=["mean"], promote=False)
+    weaker = retraining(installation, "car_parks", "attendance", candidates=["seasonal_mean"], promote=False)
     by_hand = Verdict(promote=True, reasons=("Promoted by hand.",))
     installation.services.tracking.promote("attendance", "car_parks", weaker.versions[-1].version, verdict=by_hand)
     return retraining(installation, "car_parks", "attendance")

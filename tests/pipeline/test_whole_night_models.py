@@ -103,11 +103,13 @@ def test_training_without_promotion_registers_and_leaves_the_champion(
 ) -> None:
     services = installation.services
     champion = services.tracking.champion_version("attendance", "car_parks")
-    config = TrainConfig(candidates=("weekday_profile",), promote=False)
+    config = TrainConfig(candidates=("exponential_smoothing",), promote=False)
     report = train(services, "car_parks", "attendance", config, run_id="by-hand")
     assert report.verdict is not None and not report.promoted and report.trained is not None
     assert report.verdict.reasons[0] == "Promotion was switched off for this run."
-    assert [score.candidate for score in report.trained.backtest.scores] == ["seasonal_naive", "weekday_profile"]
+    assert [score.candidate for score in report.trained.backtest.scores] == [
+        "seasonal_naive", "exponential_smoothing", "combination", "per_series",
+    ]  # fmt: skip
     assert services.tracking.champion_version("attendance", "car_parks") == champion
     with services.database.partner("car_parks") as connection:
         figures = connection.execute(
@@ -120,5 +122,5 @@ def test_training_without_promotion_registers_and_leaves_the_champion(
                 "select data from ops.event_log where partner = 'car_parks' and kind = 'model.refused' order by event_id desc limit 1"
             )
         ).scalar_one()
-    assert {row.candidate for row in figures} == {"seasonal_naive", "weekday_profile"}
+    assert {row.candidate for row in figures} == {"seasonal_naive", "exponential_smoothing", "combination", "per_series"}
     assert told["version"] == report.version and told["run_id"] == "by-hand"

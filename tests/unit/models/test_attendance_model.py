@@ -170,11 +170,13 @@ def test_margins_cover_and_are_learned_without_their_own_fold() -> None:
     assert (low <= middle).all() and (middle <= high).all() and (low >= 0).all()
 
 
-def test_a_steady_bias_becomes_a_shift() -> None:
-    forecast, fold = np.full(80, 100.0), np.repeat(np.arange(4), 20)
-    cases = Residuals(fold, np.tile(np.arange(1, 11), 8), forecast + 10, forecast, np.full(80, 5.0))
+@pytest.mark.parametrize(("folds", "shifted"), [(6, 110.0), (5, 100.0)])
+def test_a_steady_bias_becomes_a_shift_and_a_short_one_none(folds: int, shifted: float) -> None:
+    count = folds * 20
+    forecast, fold = np.full(count, 100.0), np.repeat(np.arange(folds), 20)
+    cases = Residuals(fold, np.tile(np.arange(1, 11), count // 10), forecast + 10, forecast, np.full(count, 5.0))
     _, middle, _ = bounds(fit_margins(cases), np.array([3]), np.array([100.0]), np.array([5.0]))
-    assert middle.tolist() == [110.0]
+    assert middle.tolist() == [shifted]
 
 
 def test_attributes_are_encoded_or_dropped_with_a_reason() -> None:
