@@ -139,6 +139,9 @@ class AttendanceModel:
         low, value, high = (rounded(float(quantile), DECIMALS) for quantile in quantiles)
         baseline = rounded(row["similar"]["mean"], DECIMALS)
         parts = contributions(effects, float(shift), float(quantiles[1]) - float(raw) - float(shift))
+        if self._elsewhere is not None:
+            # Ours are made around similar steps; where one made elsewhere starts is news, and no remainder.
+            parts["outside"] = float(raw) - float(effects.sum()) - row["similar"]["mean"]
         kept = additive(
             value,
             baseline,

@@ -146,6 +146,23 @@ def test_a_forecast_is_told_in_exact_parts_and_the_same_again(live: pl.DataFrame
     assert backwards[::-1] == found, "whatever stands beside it"
 
 
+def test_a_model_that_starts_elsewhere_says_so(live: pl.DataFrame) -> None:
+    """One that asks nothing but the long level expects as many on every day of the week, and no remainder hides it."""
+    flat = Mean("level_long")
+    found = OUTSIDE.train(training(live), flat, CONFIG, CONTEXT)
+    state = found.model.state()
+    units = {
+        unit: {**facts, "family": NAME, "weights": {NAME: 1.0}} for unit, facts in state["series"]["units"].items()
+    }
+    model = OUTSIDE.restore({**state, "series": {**state["series"], "units": units, "is_better": True}}, flat)
+    told = [one for one in model.predict(ATTENDANCE.rows(live, CONTEXT)) if one.rung == "partner"]
+    start = {one.subject.id: part.effect for one in told for part in one.contributions if part.factor == "outside"}
+    assert len(start) > 20 and max(map(abs, start.values())) > 20
+    assert all(abs(part.effect) <= 2 for one in told for part in one.contributions if part.factor == "other")
+    for one in told:
+        assert one.value == (one.baseline or 0) + sum(part.effect for part in one.contributions)
+
+
 def test_a_state_and_its_model_belong_together(live: pl.DataFrame, trained: Trained) -> None:
     with pytest.raises(Defect, match="made elsewhere"):
         ATTENDANCE.restore(trained.model.state())
