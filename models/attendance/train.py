@@ -29,6 +29,8 @@ from models.messages import Catalogue, catalogue
 from models.outside.contract import Outside
 
 RULE_ALONE = (RULE,)
+FLOOR = 1.25
+"""Times the rule's error on a series' own past tests, from which on the one family for all leaves it to the rule."""
 MAX_CHOICES = 5_000
 """Series whose choice is told one by one; a partner with more reads them from the model's state."""
 
@@ -56,14 +58,14 @@ def train(training: pl.DataFrame, config: TrainConfig, context: Context, model: 
         longest = max((int(grid.spans.max(initial=0)) for grid in found.grids), default=0)
         raise NotReady(f"a history of {longest} steps leaves no backtest on two origins for {context.partner}")
     series = backtest_of(fitted, found.digest()) if fitted else None
-    is_better = series is not None and series.chosen == PER_SERIES
+    chosen = RULE if series is None else series.chosen
     table, served = booking.joined(series, fitted, learned, full)
-    units = {unit: facts for one in fitted for unit, facts in _units(one, is_better).items()}
+    units = {unit: facts for one in fitted for unit, facts in _units(one, chosen).items()}
     state: dict[str, Any] = {
         "state_version": STATE_VERSION,
         "series": {
-            "is_better": is_better,
-            "grids": {one.grid.cadence.name: _grid_state(one) for one in fitted},
+            "is_better": chosen != RULE,
+            "grids": {one.grid.cadence.name: _grid_state(one, chosen) for one in fitted},
             "units": units,
             "prophet": {unit: fit for one in fitted for unit, fit in one.prophet.items()},
         },
@@ -147,8 +149,8 @@ def _encoder(grid: Grid, full: pl.DataFrame, config: TrainConfig) -> Encoder:
     return fit_encoder([*past, *({} for _ in range(empty))] if past else [], config.excluded_attributes, coming)
 
 
-def _grid_state(one: Fitted) -> dict[str, Any]:
-    cases = residuals(one, PER_SERIES)
+def _grid_state(one: Fitted, chosen: str) -> dict[str, Any]:
+    cases = residuals(one, PER_SERIES if chosen == RULE else chosen)
     return {
         "horizon": one.plan.horizon,
         "encoder": {"kept": dict(one.encoder.kept), "dropped": dict(one.encoder.dropped)},
@@ -159,35 +161,45 @@ def _grid_state(one: Fitted) -> dict[str, Any]:
     }
 
 
-def _units(one: Fitted, is_better: bool) -> dict[str, dict[str, Any]]:
+def _units(one: Fitted, chosen: str) -> dict[str, dict[str, Any]]:
     """Every unit with enough history: its family and weights, the alternatives' errors, and what its choice rests on."""
-    ratio = spreads(one, PER_SERIES)[:, -1]
-    chosen = one.selection
+    ratio = spreads(one, PER_SERIES if chosen == RULE else chosen)[:, -1]
+    selection = one.selection
     out: dict[str, dict[str, Any]] = {}
     for number in np.flatnonzero(one.grid.known >= one.grid.cadence.known):
         unit = one.grid.units[number]
-        weights = {
-            name: float(w) for name, w in zip(one.plan.families, chosen.weights[:, number], strict=True) if w > 0
-        }
-        if unit not in one.prophet and PROPHET in weights:
-            weights.pop(PROPHET)
-        weights = {name: weight / sum(weights.values()) for name, weight in weights.items()} or {RULE: 1.0}
-        scores = {name: float(own[number]) for name, own in chosen.own.items() if np.isfinite(own[number])}
-        family = chosen.names[number] if is_better else RULE
-        if family != RULE and len(weights) == 1:
-            family = next(iter(weights))
+        family, weights = _served(one, chosen, int(number))
+        scores = {name: float(own[number]) for name, own in selection.own.items() if np.isfinite(own[number])}
         others = {name: score for name, score in scores.items() if name != RULE}
         out[unit] = {
             "cadence": one.grid.cadence.name,
             "family": family,
-            "weights": weights if family != RULE else {RULE: 1.0},
+            "weights": weights,
             "alternatives": {name: round(score, 4) for name, score in scores.items()},
             "runner_up": min(others, key=lambda name: others[name]) if others else RULE,
-            "folds": int(np.ceil(chosen.folds[number])),
+            "folds": int(np.ceil(selection.folds[number])),
             "ratio": float(ratio[number]),
-            "why": _why(family, scores, is_better, float(np.ptp(_known(one.grid, int(number))))),
+            "why": _why(family, scores, chosen, float(np.ptp(_known(one.grid, int(number))))),
         }
     return out
+
+
+def _served(one: Fitted, chosen: str, number: int) -> tuple[str, dict[str, float]]:
+    """The family that serves a unit, with its weights: the unit's own choice, or the one for all but where it is far off."""
+    selection = one.selection
+    if chosen == RULE or (chosen != PER_SERIES and chosen not in one.plan.families):
+        return RULE, {RULE: 1.0}
+    if chosen != PER_SERIES:
+        mine, rule = selection.own[chosen][number], selection.own[RULE][number]
+        return (RULE, {RULE: 1.0}) if mine > FLOOR * rule else (chosen, {chosen: 1.0})
+    weights = {name: float(w) for name, w in zip(one.plan.families, selection.weights[:, number], strict=True) if w > 0}
+    if one.grid.units[number] not in one.prophet:
+        weights.pop(PROPHET, None)
+    weights = {name: weight / sum(weights.values()) for name, weight in weights.items()} or {RULE: 1.0}
+    family = selection.names[number]
+    if family != RULE and len(weights) == 1:
+        family = next(iter(weights))
+    return family, weights if family != RULE else {RULE: 1.0}
 
 
 def _known(grid: Grid, unit: int) -> Any:
@@ -195,13 +207,15 @@ def _known(grid: Grid, unit: int) -> Any:
     return people[np.isfinite(people)]
 
 
-def _why(family: str, scores: Mapping[str, float], is_better: bool, spread: float) -> str:
+def _why(family: str, scores: Mapping[str, float], chosen: str, spread: float) -> str:
     if spread == 0:
         return "constant"
-    if not is_better:
+    if chosen == RULE:
         return "no_model"
     if not scores:
         return "untested"
+    if chosen != PER_SERIES and family == chosen:
+        return "shared"
     return family if family == COMBINATION else "rule" if family == RULE else "family"
 
 
