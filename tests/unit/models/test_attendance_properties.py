@@ -97,7 +97,7 @@ def test_intervals_cover_what_they_promise_for_venues_of_any_size(seed: int, bia
         100 * scale + scale * (random.standard_normal(count) + bias), np.full(count, 100 * scale), np.full(count, scale),
     )  # fmt: skip
     covered = realized_coverage(cases)
-    assert covered is not None and LEVEL - 0.05 <= covered <= LEVEL + 0.05
+    assert covered is not None and abs(covered - LEVEL) <= 0.07  # four standard errors of 1,200 cases and 900 margins
     low, middle, high = bounds(fit_margins(cases), cases.lead, cases.forecast, cases.scale)
     assert (low <= middle).all() and (middle <= high).all()
 
