@@ -33,7 +33,9 @@ def tracking(database: Any, tmp_path_factory: pytest.TempPathFactory) -> Trackin
 def trained() -> Trained:
     from models.base import TrainConfig
 
-    return use_case("attendance").train(training(arena(days=49)), TrainConfig(candidates=("exponential_smoothing",)), CONTEXT)
+    return use_case("attendance").train(
+        training(arena(days=49)), TrainConfig(candidates=("exponential_smoothing",)), CONTEXT
+    )
 
 
 def log(tracking: Tracking, name: str, trained: Trained, *verdicts: Verdict) -> list[str]:
