@@ -24,6 +24,8 @@ from models.attendance.grid import Calendar, Grid, seasons
 COUNTED = ("scheduled", "completed")
 MAX_STEPS = 20_000
 """Of a grid, the newest: two years of hours, fifty of days."""
+MAX_PEOPLE = 1e10
+"""More than live on earth is a mistake, and its square would spoil every sum."""
 LONGEST_HOLIDAY_STEP = 7
 """Days: in a month or a quarter, the first day's being a holiday says nothing."""
 UNNAMED = "holiday"
@@ -89,10 +91,14 @@ def _localized(part: pl.DataFrame, zone: str, otherwise: str) -> pl.DataFrame:
 
 
 def past(frame: pl.DataFrame) -> pl.DataFrame:
-    """Rows that say how many people came: over, not cancelled or postponed, attendance known and not negative."""
+    """Rows that say how many people came: over, not cancelled or postponed, attendance known and possible."""
     people = pl.col("attendance").cast(pl.Float64)
     return frame.filter(
-        pl.col("is_past") & pl.col("status").is_in(COUNTED) & people.is_not_null() & people.is_finite() & (people >= 0)
+        pl.col("is_past")
+        & pl.col("status").is_in(COUNTED)
+        & people.is_not_null()
+        & people.is_finite()
+        & people.is_between(0, MAX_PEOPLE)
     )
 
 

@@ -161,6 +161,25 @@ def test_infinite_and_missing_numbers_are_not_known() -> None:
     assert people.shape == (1, 59) and np.isfinite(people).all()
 
 
+def test_more_people_than_there_are_is_a_mistake_and_not_known() -> None:
+    live = frame(series("a", [50, 1, 60, 2, 70], ahead=0))
+    odd = live.with_columns(attendance=pl.Series([50.0, 1e300, 60.0, 2e10, 70.0]))
+    assert np.nansum(history(odd).grid("daily").people) == 180
+
+
+def test_one_unit_that_prophet_cannot_fit_leaves_the_others_alone() -> None:
+    """A constant series and one with a single value are none of prophet's; the rest are fitted."""
+    config = TrainConfig(candidates=("prophet",))
+    live = training(
+        frame(
+            series("flat", [250] * 63), series("two", [40, 60]), series("good", usual()), series("fine", usual(seed=3))
+        )
+    )
+    found = ATTENDANCE.train(live, config, CONTEXT)
+    fitted = set(found.model.state()["series"]["prophet"])
+    assert fitted and fitted <= {"series|pretix|good", "series|pretix|fine"}
+
+
 def test_attributes_that_json_cannot_hold_are_not_known() -> None:
     rows = series("a", usual(), attributes='{"rain": Infinity, "wind": NaN, "act": "band", "seats": 5}')
     for row in ATTENDANCE.rows(frame(rows), CONTEXT):
