@@ -122,5 +122,10 @@ def test_training_without_promotion_registers_and_leaves_the_champion(
                 "select data from ops.event_log where partner = 'car_parks' and kind = 'model.refused' order by event_id desc limit 1"
             )
         ).scalar_one()
-    assert {row.candidate for row in figures} == {"seasonal_naive", "exponential_smoothing", "combination", "per_series"}
+    assert {row.candidate for row in figures} == {
+        "seasonal_naive",
+        "exponential_smoothing",
+        "combination",
+        "per_series",
+    }
     assert told["version"] == report.version and told["run_id"] == "by-hand"
