@@ -31,7 +31,7 @@ def main(arguments: Sequence[str]) -> int:
     asked = _asked(arguments)
     sections: dict[str, Section] = {}
     timings: list[Figure] = []
-    failed: list[str] = []
+    broken: list[str] = []
     for name in asked.only or (*SECTIONS, *TIMINGS, NOTEBOOKS):
         began = time.perf_counter()
         print(f"measuring {name} …", file=sys.stderr, flush=True)
@@ -39,7 +39,7 @@ def main(arguments: Sequence[str]) -> int:
             found = _run_notebooks(keep=asked.write) if name == NOTEBOOKS else _measure(name)
         except Exception as error:
             traceback.print_exc()
-            failed.append(f"{name} could not be measured: {type(error).__name__}: {error}")
+            broken.append(f"{name} could not be measured: {type(error).__name__}: {error}")
             continue
         if name in TIMINGS:
             timings += found
@@ -49,12 +49,13 @@ def main(arguments: Sequence[str]) -> int:
     print(page.figures_table([one for section in sections.values() for one in section.reached]))
     if timings:
         print(f"\n{table(timings)}")
-    failed += page.missed(sections, timings)
-    for reason in failed:
+    missed = page.missed(sections, timings)
+    for reason in [*broken, *missed]:
         print(f"missed: {reason}", file=sys.stderr)
-    if asked.write and not failed and sections:
+    # What was missed stands on the page as missed; a part that was not measured must not be left out of it silently.
+    if asked.write and not broken and sections:
         print(f"written: {page.write(sections, timings, _measured())}", file=sys.stderr)
-    return 1 if failed else 0
+    return 1 if broken or missed else 0
 
 
 def _asked(arguments: Sequence[str]) -> argparse.Namespace:

@@ -62,8 +62,8 @@ def markdown(sections: Mapping[str, Section], timings: Sequence[Figure], measure
         "# How good the models are",
         "Written by `make bench-models` (`python -m benchmarks.model_quality --write`): every number and every picture "
         "is made anew from public data, through the same `train` and `predict` that a partner's data goes through. "
-        "No setting was tuned to a data set. What the data sets are and how they are fetched: "
-        "`benchmarks/model_quality/data.py`.",
+        "Settings are the same for every data set; where one was chosen with an eye on one of them, its section says so. What "
+        "the data sets are and how they are fetched: `benchmarks/model_quality/data.py`.",
         measured,
         "## Figures\n\n" + figures_table([one for section in sections.values() for one in section.reached]),
     ]
