@@ -21,7 +21,8 @@ from models.verdicts import DRIFT, Check
 LEFT_OUT = frozenset(
     "partner platform event_id series_id contact_id person_id product tier name venue_name timezone currency status weekday "
     "month is_holiday holiday_name days_out is_past input_position horizon_days pooling_allowed unconverted_lines "
-    "tickets_sold attendance converted quantity revenue line_count".split()
+    "tickets_sold attendance converted quantity revenue line_count event_starts_at event_tickets_sold days_to_event "
+    "event_capacity bookings".split()
 )
 WHEN: Mapping[str, str] = {"attendance": "starts_at", "pricing": "sold_on"}
 """The column by which rows are told apart: before the training, and since."""
