@@ -20,7 +20,7 @@ from models.base import TrainConfig
 CHICAGO_ORIGINS, CHICAGO_DAYS = 8, 14
 CHICAGO_WINDOW = 1460
 """Days: the four years that the known results for this station were measured with."""
-SET_ORIGINS = 4
+SET_ORIGINS = 8
 SET_WINDOW = {"hourly": 120, "daily": 1460}
 """Days of history given; other cadences get all of it."""
 WORSE = 1.02
@@ -130,7 +130,7 @@ def chicago() -> list[Result]:
 
 
 def _of_set(cadence: str, frame: pl.DataFrame) -> list[Result]:
-    """Four origins over the last third of the history, the last of them a horizon before its end; fewer of a short one.
+    """Eight origins over the last third of the history, the last of them a horizon before its end; fewer of a short one.
 
     Spread, so that no data set is judged by the one fortnight before New Year that its end happens to be.
     """

@@ -21,6 +21,8 @@ from models.attendance.selection import Folds, Selection, blend, select
 from models.evaluation import rolling_origins
 
 FOLDS = 8
+FINE_FOLDS = 14
+"""Of hours, half a week apart: seven weeks, each weekday several times."""
 LEAST_SEASONS = 3
 """Seasons to learn from before the first origin; half the history where that is less."""
 LEAST_STEPS = 8
@@ -70,8 +72,9 @@ def plan_for(grid: Grid, wanted: Sequence[str], horizon: int | None, units: int)
     first = min(max(LEAST_SEASONS * int(grid.season.max(initial=1)), LEAST_STEPS), grid.length // 2)
     # Hours are judged half a week apart: on two days after two days one odd fortnight would decide it all.
     widest = steps if grid.cadence.short is None else max(steps, grid.cadence.season // 2)
-    between = int(np.clip((grid.length - steps - first) // (FOLDS - 1), max(1, steps // 2), widest))
-    origins = rolling_origins(grid.length, horizon=steps, folds=FOLDS, minimum=max(1, first), step=between)
+    folds = FOLDS if grid.cadence.short is None else FINE_FOLDS
+    between = int(np.clip((grid.length - steps - first) // (folds - 1), max(1, steps // 2), widest))
+    origins = rolling_origins(grid.length, horizon=steps, folds=folds, minimum=max(1, first), step=between)
     # A fold in which nobody was open, as a holiday is for a horizon of one day, has nothing to be judged by.
     origins = [origin for origin in origins if np.isfinite(grid.people[:, origin : origin + steps]).any()]
     refits = min(len(origins), MAX_PROPHET_FITS // max(1, units) - 1) if PROPHET in wanted else 0

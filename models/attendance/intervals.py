@@ -15,6 +15,8 @@ Floats = NDArray[np.float64]
 LEVEL = 0.8
 STEADY_FOLDS = 5
 """Folds in which a shift has to help, and none in which it may not: by chance that happens once in 32 times."""
+TOGETHER = 12
+MOST_TAIL = 0.97
 ENOUGH = 20
 """Residuals that a horizon bucket needs for margins of its own; with fewer it takes those of all."""
 
@@ -108,8 +110,19 @@ def _tails(cases: Residuals, shift: Floats) -> tuple[Floats, Floats]:
         if len(own) < ENOUGH:
             own = scaled[known]
         if len(own):
-            low[number], high[number] = conformal_margins(own, np.zeros(len(own)), LEVEL)
+            low[number], high[number] = conformal_margins(own, np.zeros(len(own)), _widened(len(own), cases.edges[-1]))
     return np.minimum(low, 0.0), np.maximum(high, 0.0)
+
+
+def _widened(count: int, horizon: int) -> float:
+    """The level to ask of `count` residuals: a little more where few forecasts stand behind them.
+
+    The conformal rank's (n + 1) / n holds for residuals that are exchangeable; those of one forecast go together, so a
+    whole horizon counts as `TOGETHER` of them.
+    """
+    independent = TOGETHER * max(count / horizon, 1.0)
+    tail = (1 - (1 - LEVEL) / 2) * (1 + 1 / independent)
+    return 2 * min(tail, MOST_TAIL) - 1
 
 
 def _useful_shift(cases: Residuals) -> Floats:
