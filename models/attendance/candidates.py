@@ -67,8 +67,8 @@ def fit_boosting(rows: Floats, encoded: Floats, people: Floats, seed: int) -> An
 
     model = HistGradientBoostingRegressor(
         loss="absolute_error",
-        max_iter=120,
-        learning_rate=0.06,
+        max_iter=80,
+        learning_rate=0.08,
         max_leaf_nodes=12,
         min_samples_leaf=max(20, min(100, len(rows) // 60)),
         l2_regularization=5.0,

@@ -193,12 +193,18 @@ def _grid(cadence: Cadence, known: pl.DataFrame, region_days: Mapping[str, Momen
             _latest(row, [c if c and c > 0 else None for c in by_step["capacity"].to_list()], len(units), np.nan)
         ),
         season=seasons(cadence, people),
-        attributes={
-            (int(u), int(t)): flat
-            for u, t, value in zip(row, columns, by_step["attributes"].to_list(), strict=True)
-            if (flat := flat_attributes(value))
-        },
+        attributes=_attributes(by_step["attributes"], row, columns),
     )
+
+
+def _attributes(cells: pl.Series, row: Ints, columns: Ints) -> dict[tuple[int, int], Mapping[str, Any]]:
+    """What is in the cells, by unit and step; most of a million may be empty, and are not looked at."""
+    told = cells.is_not_null()
+    if cells.dtype == pl.String:
+        told &= cells != "{}"
+    there = np.flatnonzero(told.fill_null(value=False).to_numpy())
+    found = ((place, flat_attributes(cells[int(place)])) for place in there)
+    return {(int(row[place]), int(columns[place])): flat for place, flat in found if flat}
 
 
 def _columns(cadence: Cadence, row: Ints, step: Ints, units: int) -> tuple[int, Ints, int]:

@@ -27,7 +27,7 @@ from models.attendance.history import (
     past,
     prepared,
 )
-from models.attendance.rule_errors import rule_facts
+from models.attendance.rule_errors import rule_facts, rule_lag
 from models.attendance.similar import similar, similar_key
 from models.base import Context, FeatureRow
 
@@ -57,7 +57,7 @@ def example_rows(training: pl.DataFrame, context: Context) -> list[FeatureRow]:
     known = past(prepared(training, context.timezone)).sort("local", "unit", "event_id")
     later = known.tail(EXAMPLES)
     cut = later["local"].min()
-    earlier = known.filter(pl.col("local") < cut)
+    earlier = known.filter(pl.col("local") < cut, pl.col("unit").is_in(later["unit"].unique().to_list()))
     if not isinstance(cut, datetime) or not earlier.height:
         return []
     return event_rows(history_of(earlier), known, later.filter(pl.col("local") >= cut), cut, context)
@@ -117,7 +117,8 @@ def _grid_rows(
     if not len(inside):
         return {}
     units, moments, target, origin = units[inside], moments[inside], target[inside], origin[inside]
-    numbers, chosen = [list(events)[n] for n in inside], [list(events.values())[n] for n in inside]
+    every = list(events.items())
+    numbers, chosen = [every[n][0] for n in inside], [every[n][1] for n in inside]
     pairs, place = np.unique(np.stack([origin, target]), axis=1, return_inverse=True)
     place = place.ravel()
     grid, calendar = _calendar(grid, chosen, units, moments, place, pairs[1], region_days)
@@ -126,6 +127,7 @@ def _grid_rows(
     alike = similar(seen, matrix, pairs[0], pairs[1])
     scales = naive_scales(grid.people, grid.season)
     facts = {unit: _facts(grid, int(unit), now.date(), scales) for unit in np.unique(units)}
+    by_rule: dict[tuple[int, int], dict[str, Any]] = {}
     out: dict[int, FeatureRow] = {}
     for n, event, unit, pair in zip(numbers, chosen, units, place, strict=True):
         values = matrix[unit, pair].copy()
@@ -133,7 +135,10 @@ def _grid_rows(
         row = _row(event, context, grid.cadence)
         row["features"] = _named(values, event, grid, int(unit))
         row["when"] = str(calendar.when[unit, pair])
-        row["history"] = {**facts[unit], **rule_facts(grid, int(unit), steps_ahead)}
+        lag = int(unit), rule_lag(int(grid.season[unit]), steps_ahead)
+        if lag not in by_rule:
+            by_rule[lag] = rule_facts(grid, *lag)
+        row["history"] = {**facts[unit], **by_rule[lag]}
         row["similar"] = {
             "mean": float(alike.mean[unit, pair]), "count": int(alike.count[unit, pair]),
             **similar_key(grid, int(unit), calendar.when[unit, pair], is_same=bool(alike.is_same[unit, pair])),

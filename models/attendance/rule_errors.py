@@ -15,13 +15,16 @@ MEASURED = 20
 NEWEST = 90
 
 
-def rule_facts(grid: Grid, unit: int, lead: int) -> dict[str, Any]:
-    """`rule_low` and `rule_high` to add to the rule's value `lead` steps ahead, and `rule_coverage`; None unknown."""
-    season = int(grid.season[unit])
-    lag = season * -(-lead // season)
+def rule_lag(season: int, lead: int) -> int:
+    """How many steps lie between a step `lead` ahead and the last same one that is known: whole seasons."""
+    return season * -(-lead // season)
+
+
+def rule_facts(grid: Grid, unit: int, lag: int) -> dict[str, Any]:
+    """`rule_low` and `rule_high` to add to the rule's value at that lag, and `rule_coverage`; None unknown."""
     people = grid.people[unit]
     errors = people[lag:] - people[:-lag] if len(people) > lag else np.empty(0)
-    errors = errors[np.isfinite(errors)][-max(NEWEST, 2 * season) :]
+    errors = errors[np.isfinite(errors)][-max(NEWEST, 2 * int(grid.season[unit])) :]
     if len(errors) < FEWEST:
         return {"rule_low": None, "rule_high": None, "rule_coverage": None}
     low, high = _margins(errors)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from models.attendance import prophet_family
 from models.attendance.fitting import plan_for
 from models.attendance.history import history
-from models.attendance.rule_errors import rule_facts
+from models.attendance.rule_errors import rule_facts, rule_lag
 from models.attendance.selection import Folds, blend, select
 from models.attendance.smoothing import smooth
 from tests.attendance_frames import arena, frame, series, synthetic_people, training
@@ -158,7 +158,8 @@ def test_a_logistic_trend_runs_towards_its_capacity_and_a_linear_one_on() -> Non
 def test_the_rule_states_an_interval_from_ten_errors_and_its_coverage_from_twenty() -> None:
     for days, has_interval, is_measured in ((16, False, False), (17, True, False), (27, True, True)):
         grid = history(frame(series("a", synthetic_people(days, level=200, seed=3)))).grid("daily")
-        found = rule_facts(grid, 0, 1)
+        found = rule_facts(grid, 0, rule_lag(7, 1))
         assert (found["rule_low"] is not None, found["rule_coverage"] is not None) == (has_interval, is_measured)
-    far = rule_facts(grid, 0, 9)
+    assert [rule_lag(7, lead) for lead in (1, 7, 8, 14)] == [7, 7, 14, 14]
+    far = rule_facts(grid, 0, rule_lag(7, 9))
     assert far["rule_low"] <= 0 <= far["rule_high"]
