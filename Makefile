@@ -32,7 +32,7 @@ check: $(STAMP) ## Lint, types, layers, SQL, dbt parse, and no registry's host i
 	$(BIN)/python scripts/docs.py --check
 
 test: $(STAMP) check ## Run every test, after make check
-	$(BIN)/python -m pytest -n 2 --dist loadgroup
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-platforms: $(STAMP) ## Drive a real pretix, installed from its own package, and see its changes arrive
 	$(BIN)/python -m pytest tests/platforms --timeout 900

@@ -20,16 +20,11 @@ NOW = datetime(2026, 3, 16, 12, 0, tzinfo=UTC)
 UNIT_SECONDS = 2.0
 SLOW_MACHINE = 2.0  # a shared core with a busy neighbour takes up to twice as long for the same work
 SLOW_FIXTURES = {"server", "database", "storage", "partner", "sandbox"}
-STORY = "installation"
-"""The fixture behind the whole nights: built once a run, so all tests about it stay in one process."""
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A test that needs a server may not hide in the fast folder; a file's tests share its fixtures and stay together."""
+    """A test that needs a server may not hide in the fast folder."""
     for item in items:
-        group = STORY if STORY in getattr(item, "fixturenames", ()) else str(item.path.relative_to(TESTS))
-        item.add_marker(pytest.mark.xdist_group(group))
         if (TESTS / "unit") in item.path.parents:
             slow = SLOW_FIXTURES & set(getattr(item, "fixturenames", ()))
             if slow:
