@@ -124,7 +124,8 @@ def test_statuses_and_rungs_say_what_stands_behind_an_insight(first: Night) -> N
                 parts = [part["effect"] for part in document["explanation"]["contributions"]]
                 assert document["explanation"]["baseline"] + sum(parts) == pytest.approx(document["value"], abs=1e-6)
     ready = [json.loads(text) for text in first.after["car_parks"].current.values()]
-    assert {document["status"] for document in ready} == {"ready"}
+    # A series for which the model was far off on its own past is left to the rule.
+    assert {"ready"} <= {document["status"] for document in ready} <= {"ready", "fallback"}
     assert {document["subject"]["kind"] for document in ready} == {"event", "series"}
 
 
