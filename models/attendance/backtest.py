@@ -19,6 +19,7 @@ from models.attendance.fitting import Fitted
 from models.attendance.grid import Floats
 from models.attendance.intervals import LEVEL, Residuals, bounds, covered, edges_of, fit_margins
 from models.base import Backtest, Score
+from models.gate import SEGMENT_MARGIN
 
 GATE_METRIC = "mase"
 ONE_FOR_ALL = 0.03
@@ -33,7 +34,7 @@ def backtest_of(fitted: Sequence[Fitted], digest: str) -> Backtest:
     # prophet cannot be fitted to a series that never changes: a candidate without a single forecast is not compared
     scores = tuple(score(name, fitted) for name in names if any(len(residuals(one, name).actual) for one in fitted))
     by_name = {score.candidate: score for score in scores}
-    chosen = _chosen({name: score.metrics[GATE_METRIC] for name, score in by_name.items()})
+    chosen = _chosen(by_name)
     split = json.dumps([digest, *([one.grid.cadence.name, *one.plan.origins, one.plan.horizon] for one in fitted)])
     return Backtest(
         gate_metric=GATE_METRIC,
@@ -46,16 +47,23 @@ def backtest_of(fitted: Sequence[Fitted], digest: str) -> Backtest:
     )
 
 
-def _chosen(errors: Mapping[str, float]) -> str:
+def _chosen(scores: Mapping[str, Score]) -> str:
     """The choice per series, or one family for all of them where it is better by `ONE_FOR_ALL`, or the rule.
 
     On a short history the first folds' choices rest on little, and the choice per series may be no better than the rule
-    where one family plainly is. Prophet, fitted for those series alone that chose it, serves no others.
+    where one family plainly is. Prophet, fitted for those series alone that chose it, serves no others, and nor does what
+    the gate would refuse for one of its segments.
     """
     handicap = {RULE: 0.0, PER_SERIES: 0.0}
-    fair = {name: error * (1 + handicap.get(name, ONE_FOR_ALL)) for name, error in errors.items()}
-    open_to = [name for name in fair if name not in (PROPHET, COMBINATION) and np.isfinite(fair[name])]
-    return min(open_to, key=lambda name: (fair[name], name != RULE), default=RULE)
+    rule = scores[RULE].segments
+    fair = {
+        name: score.metrics[GATE_METRIC] * (1 + handicap.get(name, ONE_FOR_ALL))
+        for name, score in scores.items()
+        if name not in (PROPHET, COMBINATION)
+        and all(error <= (1 + SEGMENT_MARGIN) * rule.get(part, np.inf) for part, error in score.segments.items())
+    }
+    known = [name for name in fair if np.isfinite(fair[name])]
+    return min(known, key=lambda name: (fair[name], name != RULE), default=RULE)
 
 
 def picture(scores: Sequence[Score], chosen: str, fitted: Sequence[Fitted]) -> bytes:
