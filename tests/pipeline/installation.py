@@ -32,7 +32,7 @@ from integrator_sandbox.prepare import prepared
 NOW = datetime(2026, 3, 16, 20, 0, tzinfo=UTC)
 PARTNERS = tuple(partner.partner for partner in CAST)
 USE_CASES = ("attendance", "pricing", "lead_score")
-SUBSET = {"--sites": "8", "--products": "6", "--contacts": "2000"}
+SUBSET = {"--sites": "28", "--products": "6", "--contacts": "2000"}
 """Enough that attendance trains and passes the gate; pricing trains and does not; the leads are too few and have their rule."""
 PACKAGES = Path(__file__).resolve().parents[2] / ".integrator"
 TIMEOUT = 15
