@@ -21,7 +21,7 @@ CHICAGO_ORIGINS, CHICAGO_DAYS = 8, 14
 CHICAGO_WINDOW = 1460
 """Days: the four years that the known results for this station were measured with."""
 SET_ORIGINS = 8
-SET_WINDOW = {"hourly": 120, "daily": 1460}
+SET_WINDOW = {"hourly": 365, "daily": 1460}
 """Days of history given; other cadences get all of it."""
 WORSE = 1.02
 LOW, HIGH = 0.75, 0.85
