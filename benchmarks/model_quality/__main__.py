@@ -1,7 +1,7 @@
 """`make bench-models`: measure the models on public data, print the figures, and with `--write` put them into docs/.
 
-The notebooks of docs/ run too, and with `--write` keep their outputs. Exit 1 when a figure misses its aim or a part could
-not be measured; the page is not written then.
+The notebooks of docs/ run too, and with `--write` keep their outputs. Exit 1 when a figure misses its aim (the page says
+so) or a part could not be measured (the page is not written then).
 """
 
 import argparse
