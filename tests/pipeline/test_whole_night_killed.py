@@ -59,12 +59,12 @@ class Killed:
 
 @pytest.fixture(scope="module")
 def broken(story: Killed, tmp_path_factory: pytest.TempPathFactory) -> "subprocess.CompletedProcess[str]":
-    """After all that: a night of the same code, but for an edit of pricing's training that cannot be parsed."""
+    """After all that: a night of the same code, but for an edit of pricing that cannot be parsed."""
     copy = tmp_path_factory.mktemp("edited")
     for name in ("integrator", "integrator_dagster", "integrator_sandbox", "models", "dbt_project"):
         shutil.copytree(REPOSITORY / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copyfile(REPOSITORY / "dagster.yaml", copy / "dagster.yaml")
-    edited = copy / "models" / "pricing" / "train.py"
+    edited = copy / "models" / "pricing" / "spec.py"
     edited.write_text(edited.read_text(encoding="utf-8").replace("def train(", "def train((", 1), encoding="utf-8")
     return run(story.env, "run", "nightly", "--json", cwd=copy)
 
