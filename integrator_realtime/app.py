@@ -9,13 +9,26 @@ from fastapi import FastAPI
 from integrator.steps.deliver import keep_delivering
 from integrator.steps.services import Services
 from integrator_realtime import openapi, problems
+from integrator_realtime.cors import Cors
 from integrator_realtime.gateway import Gateway
 from integrator_realtime.intake import Intake
 from integrator_realtime.metrics import Metrics
 from integrator_realtime.middleware import Observed
+from integrator_realtime.origins import Origins
 from integrator_realtime.push_landing import PushLanding
 from integrator_realtime.request_log import RequestLog
-from integrator_realtime.routes import about, connections, feedback, insights, oauth, quality, quarantine, records
+from integrator_realtime.routes import (
+    about,
+    connections,
+    feedback,
+    insights,
+    oauth,
+    quality,
+    quarantine,
+    records,
+    widgets,
+)
+from integrator_realtime.viewers import Viewers
 
 
 def create_app(
@@ -29,6 +42,8 @@ def create_app(
     metrics = Metrics()
     log = RequestLog(services.database, metrics)
     gateway = Gateway(services, issuer.rstrip("/"), metrics)
+    origins = Origins(services.database)
+    viewers = Viewers(gateway, origins)
     intake = Intake(services.settings)
     landing = PushLanding(services, intake)
 
@@ -55,7 +70,8 @@ def create_app(
         description="Insights where a partner's own users work. Errors are RFC 9457 problem documents.",
     )  # fmt: skip
     problems.install(app)
-    app.include_router(insights.router(gateway, metrics))
+    app.include_router(insights.router(gateway, viewers, metrics))
+    app.include_router(widgets.router(gateway, viewers))
     app.include_router(records.router(gateway, metrics, intake, landing))
     app.include_router(feedback.router(gateway, metrics, intake))
     app.include_router(quarantine.router(gateway, intake))
@@ -64,5 +80,6 @@ def create_app(
     app.include_router(quality.router(gateway))
     app.include_router(connections.router(gateway))
     openapi.install(app)
+    app.add_middleware(Cors, origins=origins)
     app.add_middleware(Observed, metrics=metrics, log=log, clock=services.clock)
     return app

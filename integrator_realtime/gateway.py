@@ -7,7 +7,7 @@ timeout a second and not one a request.
 
 import hashlib
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -18,6 +18,7 @@ from starlette.requests import Request
 
 from integrator.contracts.errors import InvalidInput, Unauthorized
 from integrator.delivery.cache.channel import cached
+from integrator.security import widget_tokens
 from integrator.security.api_keys import ApiKeys, is_api_key
 from integrator.security.certificates import thumbprint
 from integrator.security.keys import open_keys
@@ -50,6 +51,7 @@ class Gateway:
         self._sha = hashlib.sha1(SCRIPT.encode(), usedforsecurity=False).hexdigest()
         keys = partial(open_keys, services.database, services.database.master)
         self.issuer = Issuer(issuer, lambda: keys(services.clock()), services.clock, services.settings.token_minutes)
+        self._longest_life = max(self.issuer.lifetime, widget_tokens.LONGEST)
         self._redis: Redis | None = None
         self._rest_until = 0.0
         # Tokens that PostgreSQL did not know as revoked, with the birth of the deny-list that was in force then.
@@ -71,15 +73,16 @@ class Gateway:
         `Unauthorized`, `MissingScope` or `RateLimited`.
         """
         access = await self.caller(request, scope)
-        await self._admit(request, access, scope, None)
+        await self.admit(request, access, scope)
         return access
 
-    async def caller(self, request: Request, scope: str) -> Access:
-        """Who asks, by token or API key; for routes that go on with `lookup`, which does the rest with the data."""
-        kind, _, token = request.headers.get("authorization", "").partition(" ")
-        token = token.strip()
-        if kind.lower() != "bearer" or not token:
-            raise Unauthorized("a bearer token is needed: POST /oauth/token gives one, or an API key")
+    async def admit(self, request: Request, access: Access, scope: str) -> None:
+        """Refuse who was revoked or is over its limits: `Unauthorized` or `RateLimited`."""
+        await self._admit(request, access, scope, None)
+
+    async def caller(self, request: Request, scope: str, *, repeatable: Collection[str] = ()) -> Access:
+        """Who asks, by token or API key; for routes that go on with `lookup` or `admit`, which do the rest."""
+        token = bearer(request)
         if is_api_key(token):
             known = self.keys.known(token)
             access = known if known is not None else await run_in_threadpool(self.keys.verify, token)
@@ -92,8 +95,7 @@ class Gateway:
         request.scope["access"] = access
         if scope not in access.scopes:
             raise MissingScope(scope)
-        if request.scope["query_string"]:
-            _refuse_repeated(request)
+        refuse_repeated(request, repeatable)
         return access
 
     async def lookup(
@@ -169,7 +171,7 @@ class Gateway:
         """Whether a token may have been revoked before there was this deny-list; asked once of each."""
         if len(self._seen) > MOST_SEEN:
             self._seen.clear()
-        issued = (access.expires_at - self.issuer.lifetime).timestamp() * MICROS
+        issued = (access.expires_at - self._longest_life).timestamp() * MICROS
         return issued <= birth and self._seen.get(access.jti) != birth
 
     def denied_in_tables(self, access: Access) -> bool:
@@ -197,9 +199,20 @@ class Gateway:
             self._rest_until = time.monotonic() + REST_SECONDS
 
 
-def _refuse_repeated(request: Request) -> None:
+def bearer(request: Request) -> str:
+    """The token or API key that a request brings; `Unauthorized` without one."""
+    kind, _, token = request.headers.get("authorization", "").partition(" ")
+    token = token.strip()
+    if kind.lower() != "bearer" or not token:
+        raise Unauthorized("a bearer token is needed: POST /oauth/token gives one, or an API key")
+    return token
+
+
+def refuse_repeated(request: Request, repeatable: Collection[str] = ()) -> None:
     """A parameter that stands twice means one thing to us and another to a proxy: neither is guessed."""
-    names = [name for name, _ in request.query_params.multi_items()]
+    if not request.scope["query_string"]:
+        return
+    names = [name for name, _ in request.query_params.multi_items() if name not in repeatable]
     repeated = next((name for name in names if names.count(name) > 1), None)
     if repeated is not None:
         raise InvalidInput(f"the parameter {repeated!r} came more than once", field=repeated)

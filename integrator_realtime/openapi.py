@@ -24,6 +24,8 @@ SCOPE_OF = {
     "/v1/host-databases": "connections:write", "/v1/widget-tokens": "widgets:issue",
     "/v1/privacy/export": "privacy:export", "/v1/privacy/erase": "privacy:erase",
 }  # fmt: skip
+# What a widget token opens.
+WIDGET = ("/v1/insights/{use_case}/{subject_id}", "/v1/live")
 # Who comes here has no token: a platform's browser redirect with a state that is good once.
 OPEN = ("/v1/connections/callback",)
 ANSWERS: dict[tuple[str, str], Schema] = {
@@ -33,6 +35,7 @@ ANSWERS: dict[tuple[str, str], Schema] = {
     ("post", "/v1/feedback"): ref("FeedbackTaken"),
     ("get", "/v1/quarantine"): ref("QuarantinePage"), ("get", "/v1/quarantine/{quarantine_id}"): ref("Quarantined"),
     ("get", "/v1/readiness"): ref("Readiness"), ("get", "/v1/quality"): ref("Quality"),
+    ("post", "/v1/widget-tokens"): ref("WidgetToken"),
     ("get", "/v1/connections"): ref("Connections"), ("get", "/v1/connections/{connection_id}"): ref("Connection"),
     ("post", "/oauth/token"): ref("Token"), ("post", "/oauth/introspect"): ref("Introspection"),
     ("post", "/oauth/revoke"): {"type": "object"}, ("get", "/.well-known/jwks.json"): ref("Jwks"),
@@ -59,6 +62,10 @@ SECURITY_SCHEMES: dict[str, Schema] = {
         "flows": {"clientCredentials": {"tokenUrl": "/oauth/token", "scopes": {name: name for name in SCOPES}}},
     },
     "apiKey": {"type": "http", "scheme": "bearer", "description": "A plain API key, `iak_…`, in place of the token."},
+    "widget": {
+        "type": "http", "scheme": "bearer",
+        "description": "A widget token, from a page of its origin, for the use cases and subjects it names.",
+    },
     "client": {"type": "http", "scheme": "basic", "description": "The client's id and secret."},
 }  # fmt: skip
 LIMIT_HEADERS: Schema = {
@@ -111,7 +118,8 @@ def scope_of(path: str) -> str | None:
 def _one(path: str, method: str, operation: dict[str, Any]) -> None:
     oauth, scope = path.startswith("/oauth/"), scope_of(path)
     if scope is not None:
-        operation.setdefault("security", [{"oauth": [scope]}, {"apiKey": []}])
+        widget: list[Schema] = [{"widget": []}] if path in WIDGET else []
+        operation.setdefault("security", [{"oauth": [scope]}, {"apiKey": []}, *widget])
     elif oauth:
         operation.setdefault("security", [{"client": []}, {}])
     for parameter in operation.get("parameters", []):

@@ -80,6 +80,10 @@ SCHEMAS: dict[str, Schema] = {
         {"error": "invalid_client", "error_description": "the client is unknown"}, error=TEXT, error_description=TEXT
     ),
     "Token": thing(TOKEN, access_token=TEXT, token_type={"const": "Bearer"}, expires_in=COUNT, scope=TEXT),
+    "WidgetToken": thing(
+        {"token": "eyJhbGciOiJFUzI1NiIs…", "token_type": "Bearer", "expires_in": 300},
+        token=TEXT, token_type={"const": "Bearer"}, expires_in=COUNT,
+    ),
     "Introspection": thing(
         {"active": True, "client_id": "icl_1f2e", "scope": "insights:read"}, "active", active=FLAG, client_id=TEXT,
         sub=TEXT, partner=TEXT, scope=TEXT, token_type=TEXT, iss=TEXT, aud=TEXT, jti=TEXT, exp=COUNT,

@@ -133,4 +133,5 @@ def _reason(found: Mapping[str, Any]) -> str:
 
 def _unexpected(request: Request, error: Exception) -> Response:
     log.error("%s %s failed", request.method, request.url.path, exc_info=error)
-    return problem(request, 500, "defect", "something went wrong on our side; the request's id finds it in our log")
+    detail = "something went wrong on our side; the request's id finds it in our log"
+    return problem(request, 500, "defect", detail, headers=request.scope.get("cors_headers"))

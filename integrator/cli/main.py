@@ -22,6 +22,7 @@ from integrator.cli import (
     quality,
     quarantine,
     webhooks,
+    widgets,
 )
 from integrator.cli.output import note
 from integrator.cli.session import close_sessions
@@ -49,6 +50,7 @@ app.add_typer(keys.app, name="keys")
 app.add_typer(connections.app, name="connections")
 app.add_typer(platforms.app, name="platforms")
 app.add_typer(webhooks.app, name="webhooks")
+app.add_typer(widgets.app, name="widgets")
 app.add_typer(models.app, name="models")
 app.add_typer(quarantine.app, name="quarantine")
 app.add_typer(files.app, name="files")

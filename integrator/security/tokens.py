@@ -92,7 +92,7 @@ class Issuer:
 
     def _verify(self, token: str, now: datetime) -> Access:
         try:
-            decoded = jwt.decode(token, self._key_of, algorithms=[ALGORITHM])
+            decoded = jwt.decode(token, self.key_of, algorithms=[ALGORITHM])
             claims = decoded.claims
             expires_at = datetime.fromtimestamp(int(claims["exp"]), UTC)
             access = Access(
@@ -107,7 +107,8 @@ class Issuer:
             raise Unauthorized("the access token has expired")
         return access
 
-    def _key_of(self, message: object) -> ECKey:
+    def key_of(self, message: object) -> ECKey:
+        """The key that a token names, to verify it with; `ValueError` when there is none such."""
         headers = message.headers()  # type: ignore[attr-defined]
         kid = headers.get("kid")
         key = self.ring(needed=kid).verifying.get(kid) if isinstance(kid, str) else None

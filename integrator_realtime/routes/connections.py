@@ -17,11 +17,11 @@ from integrator.contracts.records import KIND_OF_PLURAL
 from integrator.security.tokens import Access
 from integrator.steps import authorize, connections
 from integrator.steps.connections import Actor
+from integrator_realtime import json_bodies
 from integrator_realtime.gateway import Gateway
 from integrator_realtime.problems import PlatformAway
 
 SCOPE = "connections:write"
-LARGEST_BODY = 64 * 1024
 CALLBACK = "/v1/connections/callback"
 CONNECTED = "<!doctype html><title>Connected</title><p>The account is connected. You may close this page."
 T = TypeVar("T")
@@ -63,11 +63,11 @@ def _all(routes: APIRouter, gateway: Gateway) -> None:
         found = await run_in_threadpool(connections.listed, services, access.partner)
         return _json({"connections": found})
 
-    @routes.post("", openapi_extra=_body(Account))
+    @routes.post("", openapi_extra=json_bodies.described(Account))
     async def save(request: Request) -> JSONResponse:
         """Connect an account, or replace it: the credentials are tried first; `missing` names permissions it lacks."""
         access = await gateway.allowed(request, SCOPE)
-        wanted = await _read(request, Account)
+        wanted = await json_bodies.read(request, Account)
         account = connections.account_of(
             access.partner, wanted.platform, wanted.connection_id, wanted.settings, wanted.credentials,
             wanted.allowed_attributes,
@@ -85,14 +85,14 @@ def _all(routes: APIRouter, gateway: Gateway) -> None:
 def _authorization(routes: APIRouter, gateway: Gateway) -> None:
     services = gateway.services
 
-    @routes.post("/authorize", openapi_extra=_body(Account))
+    @routes.post("/authorize", openapi_extra=json_bodies.described(Account))
     async def begin(request: Request) -> JSONResponse:
         """The address at which an administrator of the account lets us in, good for ten minutes.
 
         `credentials` are the client id and secret of the partner's app at the platform; the app must allow the redirect.
         """
         access = await gateway.allowed(request, SCOPE)
-        wanted = await _read(request, Account)
+        wanted = await json_bodies.read(request, Account)
         asked = authorize.Asked(
             wanted.platform, wanted.connection_id, wanted.settings, wanted.credentials, wanted.allowed_attributes
         )
@@ -143,11 +143,11 @@ def _one(routes: APIRouter, gateway: Gateway) -> None:
 def _changes(routes: APIRouter, gateway: Gateway) -> None:
     services = gateway.services
 
-    @routes.post("/{connection_id}/backfill", openapi_extra=_body(Stretch))
+    @routes.post("/{connection_id}/backfill", openapi_extra=json_bodies.described(Stretch))
     async def backfill(request: Request, connection_id: str) -> JSONResponse:
         """Have a stretch of the past pulled again, some pages after every pull, until it is done."""
         access = await _known(gateway, request, connection_id)
-        wanted = await _read(request, Stretch)
+        wanted = await json_bodies.read(request, Stretch)
         if wanted.since.tzinfo is None or (wanted.until is not None and wanted.until.tzinfo is None):
             raise InvalidInput("since and until need an offset, such as Z", field="since")
         kind = KIND_OF_PLURAL.get(wanted.kind, wanted.kind) if wanted.kind is not None else None
@@ -197,34 +197,6 @@ async def _there(ask: Callable[[], T]) -> T:
         raise PlatformAway(str(error)) from error
 
 
-async def _read(request: Request, kind: type[T]) -> T:
-    """The body as `kind`; `InvalidInput` says what is wrong with it, and never repeats a value."""
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > LARGEST_BODY:
-            raise InvalidInput(f"the body is larger than {LARGEST_BODY} bytes")
-    try:
-        found = msgspec.json.decode(bytes(body), type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise InvalidInput(f"the body is not what is expected: {error}") from error
-    if any(not _is_plain(text) for text in _texts(msgspec.to_builtins(found))):
-        raise InvalidInput("the body holds characters that cannot be stored or sent")
-    return found
-
-
-def _texts(value: Any) -> list[str]:
-    if isinstance(value, dict):
-        return [text for key, one in value.items() for text in (key, *_texts(one))]
-    if isinstance(value, list):
-        return [text for one in value for text in _texts(one)]
-    return [value] if isinstance(value, str) else []
-
-
-def _is_plain(text: str) -> bool:
-    return text.isprintable() and not any(0xD800 <= ord(letter) < 0xE000 for letter in text)
-
-
 def _id(connection_id: str) -> str:
     if not connection_id.isprintable():  # what cannot be stored is not there
         raise NotFound(f"connection {connection_id!r} does not exist")
@@ -245,8 +217,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_plain(one) for one in value]
     return rfc3339(value) if isinstance(value, datetime) else value
-
-
-def _body(kind: type[msgspec.Struct]) -> dict[str, Any]:
-    schema = msgspec.json.schema_components([kind], ref_template="#/components/schemas/{name}")[1][kind.__name__]
-    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}

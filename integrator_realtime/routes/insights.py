@@ -10,13 +10,14 @@ from starlette.concurrency import run_in_threadpool
 from starlette.convertors import Convertor, register_url_convertor
 from starlette.responses import Response
 
-from integrator.contracts.errors import Conflict, NotFound, invalid
+from integrator.contracts.errors import Conflict, Forbidden, NotFound, invalid
 from integrator.contracts.insight import USE_CASES, rfc3339
 from integrator.storage import insights
 from integrator.storage.cache import Cached
 from integrator.storage.insights import Served
 from integrator_realtime.gateway import Gateway
 from integrator_realtime.metrics import Metrics
+from integrator_realtime.viewers import Viewers
 
 
 class Anything(Convertor[str]):
@@ -39,7 +40,7 @@ PREFIX = b"/v1/insights/"
 LARGEST_PAGE = 1000
 
 
-def router(gateway: Gateway, metrics: Metrics) -> APIRouter:
+def router(gateway: Gateway, viewers: Viewers, metrics: Metrics) -> APIRouter:
     """`/v1/insights`."""
     routes = APIRouter(prefix="/v1/insights", tags=["insights"])
     clock, database = gateway.services.clock, gateway.services.database
@@ -79,9 +80,13 @@ def router(gateway: Gateway, metrics: Metrics) -> APIRouter:
         kind: Annotated[str | None, Query(description="Where several kinds of subject share the id.")] = None,
     ) -> Response:
         """The insight of a subject (id percent-encoded), the bytes of every channel; `…/history`: all versions."""
-        access = await gateway.caller(request, SCOPE)
+        viewer = await viewers.of(request, SCOPE)
+        access = viewer.access
         _require_use_case(use_case)
         subject, wants_history = _subject(request, subject_id)
+        viewer.require(use_case, subject)
+        if wants_history and viewer.widget is not None:
+            raise Forbidden("a widget token opens what is current, not its history")
         if "\x00" in subject:  # what cannot be stored is not there
             raise NotFound(f"there is no insight about {subject!r}")
         found, origin = await gateway.lookup(request, access, SCOPE, use_case, subject)

@@ -32,12 +32,12 @@ from tests.serving import serving
 # Tested by hand, with more cases.
 LEFT = (ignored_auth, unsupported_method)
 # A bad record is answered with 200 and its reason, beside the good ones. Who logs in twice in one request, and which
-# accounts a platform has, is beyond a schema.
+# accounts a platform has or origins a partner, is beyond a schema.
 LEFT_AT = {
     "/v1/events": [negative_data_rejection], "/v1/contacts": [negative_data_rejection],
     "/v1/sales": [negative_data_rejection], "/v1/quarantine/{quarantine_id}/replay": [negative_data_rejection],
     "/v1/feedback": [negative_data_rejection], "/oauth/": [positive_data_acceptance],
-    "/v1/connections": [positive_data_acceptance],
+    "/v1/connections": [positive_data_acceptance], "/v1/widget-tokens": [positive_data_acceptance],
 }  # fmt: skip
 KEY = "Idempotency-Key"
 
