@@ -33,6 +33,9 @@ class UseCaseSpec:
     """dbt model with one row per thing to be scored, as known now (and, for attendance, its history)."""
     training_relation: str
     """dbt model with labelled rows, each as known at its own `as_of`."""
+    trains_on_coming: bool = False
+    """Whether training also wants the rows to come, of the same columns: to see what will be known of them, never to
+    learn from."""
     stale_after_hours: int = 48
     rule_reads_history: bool = False
     """Whether the naive rule needs the training frame to make its feature rows."""

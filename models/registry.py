@@ -25,8 +25,11 @@ USE_CASES: tuple[UseCaseSpec, ...] = (
         subject_kinds=("event", "series"),
         relation="attendance",
         training_relation="attendance_training",
+        trains_on_coming=True,
         candidates=(
             "seasonal_naive",
+            "last_value",
+            "seasonal_mean",
             "exponential_smoothing",
             "prophet",
             "gradient_boosting",

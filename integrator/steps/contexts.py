@@ -1,11 +1,12 @@
-"""Whose rows a model is given, and as of when: the `Context` of a partner. Nothing is trained or scored here."""
+"""Which rows a model is given, whose, and as of when: the `Context` of a partner. Nothing is trained or scored here."""
 
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from integrator.steps.services import Services
 from integrator.storage import partners
-from models.base import Context
+from integrator.storage.partners import Partner
+from models.base import Context, UseCaseSpec
 
 if TYPE_CHECKING:
     import polars as pl
@@ -16,7 +17,23 @@ def context_of(services: Services, partner: str, frame: "pl.DataFrame") -> Conte
     with services.database.partner(partner) as connection:
         entry = partners.get(connection, partner)
     newest = frame["as_of"].max() if frame.height else None
+    return context_at(entry, newest if isinstance(newest, datetime) else services.clock())
+
+
+def context_at(entry: Partner, as_of: datetime) -> Context:
+    """The context of a partner's rows at a moment."""
     return Context(
-        partner=partner, timezone=entry.timezone, currency=entry.currency, region=entry.region,
-        as_of=newest if isinstance(newest, datetime) else services.clock(),
-    )  # fmt: skip
+        partner=entry.partner, timezone=entry.timezone, currency=entry.currency, region=entry.region, as_of=as_of
+    )
+
+
+def with_coming(services: Services, spec: UseCaseSpec, partner: str, labelled: "pl.DataFrame") -> "pl.DataFrame":
+    """What a training is given: the labelled rows, and behind them those to come, where it wants them."""
+    import polars as pl
+
+    from integrator.storage.frames import read_features
+
+    if not spec.trains_on_coming:
+        return labelled
+    ahead = read_features(services.database, spec.relation, partner).filter(~pl.col("is_past"))
+    return pl.concat([labelled, ahead], how="vertical_relaxed")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from integrator.contracts.errors import IntegratorError, invalid
 from integrator.steps.challenge import Challenge, challenge
-from integrator.steps.contexts import context_of
+from integrator.steps.contexts import context_of, with_coming
 from integrator.steps.models import readable_champion
 from integrator.steps.services import Services
 from integrator.storage import logs
@@ -58,7 +58,8 @@ def offered(services: Services, partner: str, use_case: str, config: TrainConfig
     if code is None:
         taking = [spec.name for spec in registry.USE_CASES if registry.outside(spec.name) is not None]
         raise invalid("use case for models made elsewhere", use_case, taking)
-    frame = read_features(services.database, registry.spec(use_case).training_relation, partner)
+    spec = registry.spec(use_case)
+    frame = with_coming(services, spec, partner, read_features(services.database, spec.training_relation, partner))
     return code.table(frame, config, context_of(services, partner, frame))
 
 
@@ -70,10 +71,11 @@ def judge(
     config: TrainConfig,
     context: Context,
     *,
+    rows: int,
     run_id: str,
 ) -> list[Judged]:
     """Judge each of these, one after the other, against whoever is champion by then."""
-    return [_judge(services, use_case, version, frame, config, context, run_id) for version in versions]
+    return [_judge(services, use_case, version, frame, config, context, rows, run_id) for version in versions]
 
 
 def _judge(
@@ -83,6 +85,7 @@ def _judge(
     frame: "pl.DataFrame",
     config: TrainConfig,
     context: Context,
+    rows: int,
     run_id: str,
 ) -> Judged:
     code = registry.outside(use_case)
@@ -102,6 +105,6 @@ def _judge(
         return Judged(wraps=wraps, challenge=None, reason=str(error))
     found = challenge(
         services, use_case, trained, readable_champion(services, partner, use_case, run_id=run_id), context,
-        promote=config.promote, rows=frame.height, run_id=run_id, wraps=wraps,
+        promote=config.promote, rows=rows, run_id=run_id, wraps=wraps,
     )  # fmt: skip
     return Judged(wraps=wraps, challenge=found, reason=" ".join(found.verdict.reasons))

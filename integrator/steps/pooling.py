@@ -12,6 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 from integrator.contracts.errors import NotReady
+from integrator.steps.contexts import context_at
 from integrator.steps.readiness import note_reached
 from integrator.steps.services import Services
 from integrator.storage import logs, partners, pooling
@@ -164,18 +165,11 @@ def _judged(
     from integrator.storage.frames import read_features
 
     frame = read_features(services.database, registry.spec(use_case).training_relation, entry.partner)
-    found = code.judge(model, frame, context_of(entry, _newest(frame, services.clock())))
+    found = code.judge(model, frame, context_at(entry, _newest(frame, services.clock())))
     return Standing(
         model_version=version, reason=found.reason, observations=found.observations, metric=found.metric,
         pooled_value=found.pooled, rule_value=found.rule,
     )  # fmt: skip
-
-
-def context_of(entry: Partner, as_of: datetime) -> Context:
-    """The context of a partner's rows at a moment."""
-    return Context(
-        partner=entry.partner, timezone=entry.timezone, currency=entry.currency, region=entry.region, as_of=as_of
-    )
 
 
 def _consenting(services: Services) -> dict[str, Partner]:
@@ -209,7 +203,7 @@ def _members(
         try:
             frame = consented(read_features(services.database, registry.spec(use_case).training_relation, partner))
             as_of = _newest(frame, services.clock())
-            member = code.member(frame, nameless(context_of(entry, as_of), as_of))
+            member = code.member(frame, nameless(context_at(entry, as_of), as_of))
         except Exception as error:  # whatever one partner's rows raise, the others' model must not miss
             log.exception("rows of %s could not be pooled for %s", partner, use_case)
             has_failures = True

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from integrator.contracts.readiness import Readiness
 from integrator.steps.challenge import challenge
-from integrator.steps.contexts import context_of
+from integrator.steps.contexts import context_of, with_coming
 from integrator.steps.earlier import retired_by_label
 from integrator.steps.models import readable_champion
 from integrator.steps.outside import Judged, judge, waiting
@@ -76,21 +76,25 @@ def train(
     code = code_of(use_case)
     from integrator.storage.frames import read_features
 
-    frame = read_features(services.database, code.spec.training_relation, partner)
+    labelled = read_features(services.database, code.spec.training_relation, partner)
+    frame = with_coming(services, code.spec, partner, labelled)
     context = context_of(services, partner, frame)
     readiness = code.readiness(frame, context)
     if not readiness.ready:
-        return TrainReport(readiness=_remember_readiness(services, partner, readiness), rows=frame.height)
+        return TrainReport(readiness=_remember_readiness(services, partner, readiness), rows=labelled.height)
 
     own = None
     if kept is None:
         own = challenge(
             services, use_case, code.train(frame, config, context), champion, context,
-            promote=config.promote, rows=frame.height, run_id=run_id,
+            promote=config.promote, rows=labelled.height, run_id=run_id,
         )  # fmt: skip
-    judged = judge(services, use_case, elsewhere, frame, config, context, run_id=run_id)
+    judged = judge(services, use_case, elsewhere, frame, config, context, rows=labelled.height, run_id=run_id)
     report = TrainReport(
-        readiness=_remember_readiness(services, partner, readiness), kept=kept, rows=frame.height, outside=tuple(judged)
+        readiness=_remember_readiness(services, partner, readiness),
+        kept=kept,
+        rows=labelled.height,
+        outside=tuple(judged),
     )
     if own is None:
         return report
