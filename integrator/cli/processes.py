@@ -88,6 +88,15 @@ class Applications:
         self.running.clear()
 
 
+def end_on_sigterm() -> None:
+    """Let SIGTERM end this process as Ctrl-C does; not by way of SIGINT, which shells let background jobs ignore."""
+
+    def end(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, end)
+
+
 def _end(process: "subprocess.Popen[bytes]") -> None:
     """Ask the process to end, which ends its own children in order; insist after a while."""
     if process.poll() is None:

@@ -1,10 +1,9 @@
 """Serving everything until Ctrl-C, and the sandbox for the demo."""
 
-import signal
 import time
 
 from integrator.cli.output import note
-from integrator.cli.processes import Application, Applications
+from integrator.cli.processes import Application, Applications, end_on_sigterm
 from integrator.cli.session import open_session
 from integrator.contracts.errors import Unavailable
 from integrator.embedded.endpoints import HOST, Endpoints, free_port
@@ -18,7 +17,7 @@ BESIDE_SANDBOX = {"INTEGRATOR_ALLOW_LOOPBACK_WEBHOOKS": "true", "INTEGRATOR_ALLO
 
 def serve(settings: Settings) -> None:
     """Start every application, print where it is, and end them all when asked to."""
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    end_on_sigterm()
     services = open_session(settings)
     with Applications(settings.root) as applications:
         note("starting …")

@@ -3,6 +3,8 @@
 import os
 import signal
 import socket
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -108,6 +110,27 @@ def test_one_that_does_not_listen_is_made_to_end(tmp_path: Path, monkeypatch: py
     with Applications(tmp_path) as applications:
         app = start(applications, code="import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)\n" + SERVE)
     assert app.process.returncode == -signal.SIGKILL
+
+
+def test_sigterm_ends_all_also_where_a_shell_had_ctrl_c_ignored(tmp_path: Path) -> None:
+    code = f"""
+import sys, time
+from pathlib import Path
+from integrator.cli.processes import Applications, end_on_sigterm
+end_on_sigterm()
+with Applications(Path(sys.argv[1])) as applications:
+    app = applications.start("app", ["-S", "-c", {SERVE!r}, sys.argv[2]], int(sys.argv[2]))
+    print(app.process.pid, flush=True)
+    time.sleep(60)
+"""
+    port = free_port()
+    command = ["sh", "-c", 'trap "" INT; exec "$@"', "sh", sys.executable, "-c", code, str(tmp_path), str(port)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+        assert process.stdout is not None
+        child = int(process.stdout.readline())
+        process.terminate()
+        assert process.wait(20) != 0
+    assert not is_running(child) and not answers(port)
 
 
 def test_its_environment_is_ours_and_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
