@@ -58,6 +58,15 @@ class Settings(BaseSettings):
     allow_loopback_webhooks: bool = Field(
         False, description="Lets webhooks go to loopback over plain HTTP, for the sandbox. Never on in production."
     )
+    webhook_endpoints_at_once: int = Field(
+        8,
+        ge=1,
+        le=64,
+        description="How many webhook endpoints one process sends to at once; as many again that are failing or slow.",
+    )
+    webhook_keep_days: float = Field(
+        30.0, gt=0, description="How many days sent webhooks and the log of attempts are kept, and can be sent again."
+    )
     allow_private_platforms: bool = Field(
         False,
         description="Lets platforms lie in our own network, over plain HTTP too: the sandbox, a pretix beside us.",

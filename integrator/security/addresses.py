@@ -9,9 +9,11 @@ import http.client
 import ipaddress
 import socket
 import ssl
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 from integrator.contracts.errors import Forbidden, Unavailable
 
@@ -28,6 +30,7 @@ _EMBEDDING = (
 )
 # An organization's own networks. Link-local is not among them: 169.254.169.254 hands out a cloud machine's credentials.
 _OWN = tuple(ipaddress.ip_network(net) for net in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7"))
+_LONGEST_WAIT = 3_600.0
 _METADATA = ipaddress.ip_address("fd00:ec2::254")
 
 
@@ -65,7 +68,9 @@ class Guard:
     @cached_property
     def tls(self) -> ssl.SSLContext:
         """Certificates and names are verified."""
-        return ssl.create_default_context()
+        context = ssl.create_default_context()
+        context.sslsocket_class = _TimedTls
+        return context
 
     def address(self, scheme: str, host: str, port: int) -> str:
         """The address to connect to; `Forbidden` unless every address of the name is allowed."""
@@ -88,18 +93,53 @@ class Guard:
 
 
 class GuardedConnection(http.client.HTTPConnection):
-    """A keep-alive connection that was made to a checked address. Proxies of the environment are not used."""
+    """A keep-alive connection that was made to a checked address. Proxies of the environment are not used.
+
+    A whole exchange has one deadline: a receiver that sends a byte now and then does not keep us for longer.
+    """
 
     def __init__(self, guard: Guard, scheme: str, host: str, port: int, timeout: float) -> None:
-        """Connects on first use; `timeout` in seconds, for each wait."""
+        """Connects on first use; `timeout` in seconds, for an exchange."""
         super().__init__(host, port, timeout=timeout)
         self._guard, self._scheme = guard, scheme
+        self.begin(timeout)
+
+    def begin(self, seconds: float) -> None:
+        """The deadline of the next exchange, from now."""
+        self._deadline = time.monotonic() + seconds
+        if isinstance(self.sock, _Timed):
+            self.sock.deadline = self._deadline
+            self.sock.settimeout(seconds)  # type: ignore[attr-defined]  # what sending has; reading looks at the deadline
 
     def connect(self) -> None:
         """Resolve, judge, connect to what was judged, and speak TLS under the name."""
         address = self._guard.address(self._scheme, self.host, self.port)
-        sock = socket.create_connection((address, self.port), self.timeout)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        plain = socket.create_connection((address, self.port), self.timeout)
+        plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if self._scheme == "https":
-            sock = self._guard.tls.wrap_socket(sock, server_hostname=self.host)
-        self.sock = sock
+            self.sock = self._guard.tls.wrap_socket(plain, server_hostname=self.host)
+        else:
+            self.sock = _TimedPlain(plain.family, plain.type, plain.proto, plain.detach())
+            self.sock.settimeout(self.timeout)
+        self.sock.deadline = self._deadline  # type: ignore[union-attr]  # the context makes ours
+
+
+class _Timed:
+    """A socket that waits for no longer than until its deadline, however often it is read."""
+
+    deadline: float = float("inf")
+
+    def recv_into(self, *arguments: Any, **more: Any) -> int:
+        left = self.deadline - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("the exchange took too long")
+        self.settimeout(min(left, _LONGEST_WAIT))  # type: ignore[attr-defined]  # a socket is mixed in
+        return super().recv_into(*arguments, **more)  # type: ignore[misc,no-any-return]
+
+
+class _TimedPlain(_Timed, socket.socket):
+    pass
+
+
+class _TimedTls(_Timed, ssl.SSLSocket):
+    pass

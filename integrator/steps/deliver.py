@@ -3,6 +3,7 @@
 import logging
 import threading
 from dataclasses import dataclass
+from datetime import timedelta
 
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -25,7 +26,10 @@ class DeliveryReport:
 
 
 def deliver(services: Services, partner: str | None = None) -> DeliveryReport:
-    """Send what is due now, of one partner or of all; each message is tried once."""
+    """Send what is due now, of one partner or of all; each message is tried once.
+
+    An endpoint that the service is sending to at this moment is waited for; a slow or limited one is left after a minute.
+    """
     dispatcher = dispatcher_of(services)
     total, pending = Delivered(), 0
     for name in _names(services, partner):
@@ -36,30 +40,25 @@ def deliver(services: Services, partner: str | None = None) -> DeliveryReport:
 
 
 def keep_delivering(services: Services, stop: threading.Event, *, poll_seconds: float = 1.0) -> None:
-    """Send what becomes due until `stop` is set.
+    """Send what becomes due until `stop` is set; a database that is away is waited for.
 
-    A database that is away is waited for; a partner whose sending fails, for whatever reason, fails alone and is tried
-    again, as this is the only thread that sends.
+    The queue calls at once for what is new and on time for what is tried again; `poll_seconds` is the pause after a
+    failure.
     """
-    dispatcher = dispatcher_of(services)
+    from integrator.delivery.webhook.worker import Worker
+
+    worker = Worker(
+        services.database, services.clock, dispatcher_of(services), lambda: _names(services, None),
+        at_once=services.settings.webhook_endpoints_at_once, keep=timedelta(days=services.settings.webhook_keep_days),
+    )  # fmt: skip
     while not stop.is_set():
         try:
-            sent = sum((_sent(dispatcher, name) for name in _names(services, None)), Delivered())
+            worker.run(stop)
         except (TransientError, SQLAlchemyError) as error:
-            log.warning("webhooks wait: %s", error)
-            sent = Delivered()
-        if not sent.delivered:
-            stop.wait(poll_seconds)
-
-
-def _sent(dispatcher: Dispatcher, partner: str) -> Delivered:
-    try:
-        return dispatcher.dispatch(partner)
-    except TransientError as error:
-        log.warning("webhooks of %s wait: %s", partner, error)
-    except Exception:
-        log.exception("webhooks of %s were not sent", partner)
-    return Delivered()
+            log.warning("webhooks wait: %s", getattr(error, "orig", error))
+        except Exception:
+            log.exception("the webhook worker ended")
+        stop.wait(poll_seconds)
 
 
 def dispatcher_of(services: Services) -> Dispatcher:

@@ -111,6 +111,13 @@ class Database:
         with _begin(self._owner) as connection:
             yield connection
 
+    def outside_transactions(self) -> Connection:
+        """A connection of the service role with no partner set, each statement by itself; whoever asks closes it.
+
+        For locks that belong to a session and outlive transactions. `Unavailable` without a database.
+        """
+        return _connected(self._service).execution_options(isolation_level="AUTOCOMMIT")
+
     def close(self) -> None:
         """Give back every pooled connection."""
         for name in ("_service", "_batch", "_owner"):
@@ -135,10 +142,14 @@ def _require_alive(engine: Engine, connection: Any, record: Any, _: object) -> N
 
 @contextmanager
 def _begin(engine: Engine) -> Iterator[Connection]:
+    connection = _connected(engine)
+    with connection, connection.begin():
+        yield connection
+
+
+def _connected(engine: Engine) -> Connection:
     try:
-        connection = engine.connect()
+        return engine.connect()
     except OperationalError as error:
         where = f"{engine.url.host}:{engine.url.port}/{engine.url.database} as {engine.url.username}"
         raise Unavailable(f"no connection to PostgreSQL at {where}: {str(error.orig).strip()}") from error
-    with connection, connection.begin():
-        yield connection

@@ -1,40 +1,41 @@
-"""`integrator.webhook_endpoint`: where a partner wants its messages; signing secrets are wrapped by the master key."""
+"""`integrator.webhook_endpoint`: where a partner wants its messages, which of them, and how the endpoint is doing.
 
-import re
-import secrets
-from base64 import b64encode
-from collections.abc import Sequence
+Its signing secrets are `webhook_secrets.py`'s.
+"""
+
 from dataclasses import dataclass, field
 from datetime import datetime
-from urllib.parse import urlsplit
+from typing import Any
 
 from sqlalchemy import Connection, text
 
-from integrator.contracts.errors import NotFound, invalid
-from integrator.contracts.insight import USE_CASES
+from integrator.contracts.errors import NotFound
+from integrator.storage import webhook_secrets
 from integrator.storage.crypto import MasterKey
 from integrator.storage.database import Database
+from integrator.storage.webhook_rules import Wanted, check_url
 
-EVENT_TYPES = ("insight.updated", "insight.withdrawn", "contact.erased", "endpoint.disabled", "webhook.test")
-DEFAULT_EVENT_TYPES = ("insight.updated", "insight.withdrawn")
-SECRET_BYTES = 32
-# Spaces and control characters: a request line cannot carry them.
-_UNSENDABLE = re.compile(r"[\x00-\x20\x7f]")
+WANTED = tuple(Wanted.__dataclass_fields__)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Endpoint:
-    """One receiver; `use_cases` empty means all. The secret is not part of it."""
+class Endpoint(Wanted):
+    """One receiver. The secret is not part of it."""
 
     partner: str
     endpoint_id: str
     url: str
-    event_types: tuple[str, ...]
-    use_cases: tuple[str, ...]
     status: str
     status_reason: str | None
     failing_since: datetime | None
+    held_until: datetime | None
+    is_slow: bool
     created_at: datetime
+
+    @property
+    def wanted(self) -> Wanted:
+        """What is sent there, without where."""
+        return Wanted(**{name: getattr(self, name) for name in WANTED})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,51 +49,41 @@ _COLUMNS = ", ".join(Endpoint.__dataclass_fields__)
 
 
 def add(
-    database: Database, partner: str, url: str, now: datetime,
-    *, event_types: Sequence[str] = DEFAULT_EVENT_TYPES, use_cases: Sequence[str] = (), allow_loopback: bool = False,
-) -> NewEndpoint:  # fmt: skip
-    """Store an endpoint and give it a secret; `InvalidInput` names what is allowed."""
-    check_url(url, allow_loopback=allow_loopback)
-    for event_type in event_types:
-        if event_type not in EVENT_TYPES:
-            raise invalid("event type", event_type, EVENT_TYPES)
-    for use_case in use_cases:
-        if use_case not in USE_CASES:
-            raise invalid("use case", use_case, USE_CASES)
-    endpoint = NewEndpoint(
-        partner=partner, endpoint_id=f"we_{secrets.token_hex(10)}", url=url, event_types=tuple(event_types),
-        use_cases=tuple(use_cases), status="active", status_reason=None, failing_since=None, created_at=now,
-        secret="whsec_" + b64encode(secrets.token_bytes(SECRET_BYTES)).decode(),
-    )  # fmt: skip
-    sealed = database.master.wrap(endpoint.secret.encode(), _purpose(partner, endpoint.endpoint_id))
+    database: Database, partner: str, url: str, now: datetime, *, allow_loopback: bool = False, **wanted: Any
+) -> NewEndpoint:
+    """Store an endpoint and give it a secret; `wanted` as in `Wanted`. `InvalidInput` names what is allowed."""
     with database.partner(partner) as connection:
-        connection.execute(
-            text("""insert into integrator.webhook_endpoint (partner, endpoint_id, url, secret, event_types, use_cases,
-                status, created_at)
-              values (:partner, :endpoint_id, :url, :sealed, :event_types, :use_cases, :status, :created_at)"""),
-            {**endpoint.__dict__, "event_types": list(event_types), "use_cases": list(use_cases), "sealed": sealed},
-        )
-    return endpoint
+        return insert(connection, database.master, partner, url, Wanted(**wanted), now, allow_loopback=allow_loopback)
 
 
-def check_url(url: str, *, allow_loopback: bool) -> None:
-    """`InvalidInput` unless it is an https address (or http where loopback is allowed) without a user or a fragment.
+def insert(
+    connection: Connection, master: MasterKey, partner: str, url: str, wanted: Wanted, now: datetime,
+    *, allow_loopback: bool = False,
+) -> NewEndpoint:  # fmt: skip
+    """`add` in a transaction that is there already."""
+    check_url(url, allow_loopback=allow_loopback)
+    endpoint_id, secret = webhook_secrets.new_id(), webhook_secrets.new_secret()
+    columns = ("partner", "endpoint_id", "url", "secret", "created_at", *WANTED)
+    row = connection.execute(
+        text(f"""insert into integrator.webhook_endpoint ({", ".join(columns)})
+          values ({", ".join(f":{name}" for name in columns)}) returning {_COLUMNS}"""),
+        {
+            "partner": partner, "endpoint_id": endpoint_id, "url": url, "created_at": now,
+            "secret": webhook_secrets.seal(master, partner, endpoint_id, secret), **_stored(wanted),
+        },
+    ).one()  # fmt: skip
+    return NewEndpoint(**endpoint_of(row._mapping).__dict__, secret=secret)
 
-    Where the name leads is checked when connecting, not here: it may lead elsewhere by then.
-    """
-    schemes = ("https", "http") if allow_loopback else ("https",)
-    try:
-        parts = urlsplit(url)
-        well_formed = bool(parts.hostname) and (parts.port is None or parts.port > 0) and not _UNSENDABLE.search(url)
-        well_formed = well_formed and (parts.path + parts.query).isascii()
-    except ValueError:
-        well_formed = False
-    if not well_formed or parts.scheme not in schemes or parts.username or parts.password or parts.fragment:
-        raise invalid(
-            "webhook address",
-            url,
-            f"{' or '.join(schemes)}://host[:port]/path, without user or fragment, percent-encoded",
-        )
+
+def change(connection: Connection, partner: str, endpoint_id: str, wanted: Wanted, url: str) -> Endpoint:
+    """Another address or other wishes; `NotFound` when the partner has none such."""
+    given = {**_stored(wanted), "url": url}
+    row = connection.execute(
+        text(f"""update integrator.webhook_endpoint set {", ".join(f"{name} = :{name}" for name in given)}
+        where partner = :partner and endpoint_id = :endpoint_id returning {_COLUMNS}"""),
+        {"partner": partner, "endpoint_id": endpoint_id, **given},
+    ).one_or_none()
+    return _there(row, partner, endpoint_id)
 
 
 def for_partner(connection: Connection, partner: str) -> list[Endpoint]:
@@ -102,7 +93,7 @@ def for_partner(connection: Connection, partner: str) -> list[Endpoint]:
         where partner = :partner order by created_at, endpoint_id"""),
         {"partner": partner},
     )
-    return [_endpoint(dict(row._mapping)) for row in rows]
+    return [endpoint_of(row._mapping) for row in rows]
 
 
 def list_all(database: Database, partner: str) -> list[Endpoint]:
@@ -111,48 +102,64 @@ def list_all(database: Database, partner: str) -> list[Endpoint]:
         return for_partner(connection, partner)
 
 
-def secret(database: Database, partner: str, endpoint_id: str) -> str:
-    """An endpoint's signing secret; `NotFound` when the partner has none such."""
-    with database.partner(partner) as connection:
-        return get(connection, database.master, partner, endpoint_id)[1]
-
-
-def get(connection: Connection, master: MasterKey, partner: str, endpoint_id: str) -> tuple[Endpoint, str]:
-    """An endpoint and its secret; `NotFound` when the partner has none such."""
+def get(connection: Connection, partner: str, endpoint_id: str, *, lock: bool = False) -> Endpoint:
+    """An endpoint, its row locked until the transaction ends if asked; `NotFound` when the partner has none such."""
     row = connection.execute(
-        text(f"""select {_COLUMNS}, secret from integrator.webhook_endpoint
-        where partner = :partner and endpoint_id = :endpoint_id"""),
+        text(f"""select {_COLUMNS} from integrator.webhook_endpoint
+        where partner = :partner and endpoint_id = :endpoint_id{" for update" if lock else ""}"""),
         {"partner": partner, "endpoint_id": endpoint_id},
     ).one_or_none()
-    if row is None:
-        raise NotFound(f"partner {partner!r} has no webhook endpoint {endpoint_id!r}")
-    facts = dict(row._mapping)
-    opened = master.unwrap(bytes(facts.pop("secret")), _purpose(partner, endpoint_id))
-    return _endpoint(facts), opened.decode()
+    return _there(row, partner, endpoint_id)
 
 
 def remove(database: Database, partner: str, endpoint_id: str) -> None:
-    """Forget an endpoint and what waits for it; `NotFound` when the partner has none such."""
+    """Forget an endpoint, what waits for it and what was sent there; `NotFound` when the partner has none such."""
     with database.partner(partner) as connection:
-        gone = connection.execute(
-            text("delete from integrator.webhook_endpoint where partner = :partner and endpoint_id = :endpoint_id"),
-            {"partner": partner, "endpoint_id": endpoint_id},
-        ).rowcount
+        delete(connection, partner, endpoint_id)
+
+
+def delete(connection: Connection, partner: str, endpoint_id: str) -> None:
+    """`remove` in a transaction that is there already."""
+    values = {"partner": partner, "endpoint_id": endpoint_id}
+    gone = connection.execute(
+        text("delete from integrator.webhook_endpoint where partner = :partner and endpoint_id = :endpoint_id"), values
+    ).rowcount
     if not gone:
-        raise NotFound(f"partner {partner!r} has no webhook endpoint {endpoint_id!r}")
+        raise _missing(partner, endpoint_id)
+    connection.execute(
+        text("delete from ops.delivery_attempt where partner = :partner and endpoint_id = :endpoint_id"), values
+    )
 
 
-def mark_health(
-    connection: Connection, partner: str, endpoint_id: str, *, failing_at: datetime | None
-) -> datetime | None:
-    """Remember since when it fails without a success in between (None: it works); returns that moment."""
-    found: datetime | None = connection.execute(
+def mark_working(connection: Connection, partner: str, endpoint_id: str, *, is_slow: bool) -> None:
+    """It took a message: no failure counts any more, and nothing is held."""
+    connection.execute(
         text("""update integrator.webhook_endpoint
-          set failing_since = case when cast(:at as timestamptz) is null then null else coalesce(failing_since, :at) end
-        where partner = :partner and endpoint_id = :endpoint_id returning failing_since"""),
-        {"partner": partner, "endpoint_id": endpoint_id, "at": failing_at},
-    ).scalar_one_or_none()
-    return found
+          set failing_since = null, failures = 0, held_until = null, is_slow = :is_slow
+        where partner = :partner and endpoint_id = :endpoint_id
+          and (failing_since is not null or failures > 0 or held_until is not null or is_slow <> :is_slow)"""),
+        {"partner": partner, "endpoint_id": endpoint_id, "is_slow": is_slow},
+    )
+
+
+def mark_failing(connection: Connection, partner: str, endpoint_id: str, at: datetime) -> tuple[datetime, int] | None:
+    """It took none: since when that has been so and how often in a row; None when it is gone."""
+    row = connection.execute(
+        text("""update integrator.webhook_endpoint
+          set failing_since = coalesce(failing_since, :at), failures = failures + 1
+        where partner = :partner and endpoint_id = :endpoint_id returning failing_since, failures"""),
+        {"partner": partner, "endpoint_id": endpoint_id, "at": at},
+    ).one_or_none()
+    return None if row is None else (row.failing_since, row.failures)
+
+
+def hold(connection: Connection, partner: str, endpoint_id: str, until: datetime) -> None:
+    """Send nothing there before that moment."""
+    connection.execute(
+        text("""update integrator.webhook_endpoint set held_until = :until
+        where partner = :partner and endpoint_id = :endpoint_id"""),
+        {"partner": partner, "endpoint_id": endpoint_id, "until": until},
+    )
 
 
 def disable(connection: Connection, partner: str, endpoint_id: str, reason: str) -> None:
@@ -164,11 +171,33 @@ def disable(connection: Connection, partner: str, endpoint_id: str, reason: str)
     )
 
 
-def _endpoint(facts: dict[str, object]) -> Endpoint:
-    for name in ("event_types", "use_cases"):
-        facts[name] = tuple(facts[name])  # type: ignore[arg-type]
-    return Endpoint(**facts)  # type: ignore[arg-type]
+def enable(connection: Connection, partner: str, endpoint_id: str) -> None:
+    """Send there again, as if nothing had been."""
+    connection.execute(
+        text("""update integrator.webhook_endpoint
+          set status = 'active', status_reason = null, failing_since = null, failures = 0, held_until = null
+        where partner = :partner and endpoint_id = :endpoint_id"""),
+        {"partner": partner, "endpoint_id": endpoint_id},
+    )
 
 
-def _purpose(partner: str, endpoint_id: str) -> str:
-    return f"webhook:{partner}:{endpoint_id}"
+def endpoint_of(facts: Any) -> Endpoint:
+    """The endpoint in a row that has its columns, and maybe others."""
+    given = {name: facts[name] for name in Endpoint.__dataclass_fields__}
+    plain: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
+    return Endpoint(**plain)
+
+
+def _stored(wanted: Wanted) -> dict[str, Any]:
+    given = {name: getattr(wanted, name) for name in WANTED}
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in given.items()}
+
+
+def _there(row: Any, partner: str, endpoint_id: str) -> Endpoint:
+    if row is None:
+        raise _missing(partner, endpoint_id)
+    return endpoint_of(row._mapping)
+
+
+def _missing(partner: str, endpoint_id: str) -> NotFound:
+    return NotFound(f"partner {partner!r} has no webhook endpoint {endpoint_id!r}")

@@ -205,7 +205,18 @@ def tenants(services: Services) -> list[Relation]:
 
 
 def test_only_the_schemas_of_the_design(services: Services, urls: dict[str, str]) -> None:
-    assert {r.schema for r in relations(services.database)} <= {*SCHEMAS, "public", "dagster", "mlflow"}
+    assert {r.schema for r in relations(services.database)} <= {*SCHEMAS, "public", "dagster", "mlflow", "queue"}
+
+
+@pytest.mark.parametrize("role", ["alpha", "integrator_batch", "integrator_analyst"])
+def test_the_queue_names_all_partners_and_is_closed_to_everyone_but_the_service(
+    services: Services, connect: Connect, role: str
+) -> None:
+    assert not [r.id for r in relations(services.database) if r.schema == "queue" and r.is_tenants]
+    connect("integrator_service").execute("select from queue.procrastinate_jobs")
+    for statement in ("select from queue.procrastinate_jobs", "select queue.procrastinate_register_worker_v1()"):
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            connect(role).execute(statement)
 
 
 def test_every_tenant_table_is_protected_and_every_view_asks_as_the_caller(

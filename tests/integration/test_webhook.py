@@ -17,7 +17,7 @@ from integrator.security.addresses import Guard
 from integrator.steps.deliver import deliver
 from integrator.steps.publish import publish
 from integrator.steps.services import Services
-from integrator.storage import insights, outbox, webhooks
+from integrator.storage import insights, outbox_log, webhook_secrets, webhooks
 from tests.publishing import prediction, put_scored
 from tests.serving import serving
 
@@ -101,7 +101,7 @@ def test_delivered_signed_and_verified(clean: Services, receiver: Receiver) -> N
             Webhook(endpoint.secret).verify(body.replace(b"900", b"901"), headers)
     assert {headers["webhook-id"] for headers, _ in receiver.got} == {row.message_id for row in rows(clean)}
     with clean.database.partner("alpha") as connection:
-        (attempt,) = outbox.attempts(connection, "alpha", rows(clean)[0].message_id)
+        (attempt,) = outbox_log.attempts(connection, "alpha", rows(clean)[0].message_id)
     assert (attempt["attempt"], attempt["status_code"], attempt["error"]) == (1, 204, None)
     assert deliver(clean).delivered == 0
 
@@ -109,13 +109,13 @@ def test_delivered_signed_and_verified(clean: Services, receiver: Receiver) -> N
 def test_secrets_are_sealed_and_readable_again(clean: Services, receiver: Receiver) -> None:
     endpoint = add(clean, receiver.url)
     assert endpoint.secret.startswith("whsec_") and endpoint.secret not in repr(endpoint)
-    assert webhooks.secret(clean.database, "alpha", endpoint.endpoint_id) == endpoint.secret
+    assert webhook_secrets.secret(clean.database, "alpha", endpoint.endpoint_id) == endpoint.secret
     with clean.database.partner("alpha") as connection:
         sealed = bytes(connection.execute(text("select secret from integrator.webhook_endpoint")).scalar_one())
     assert endpoint.secret.encode() not in sealed
     webhooks.remove(clean.database, "alpha", endpoint.endpoint_id)
     with pytest.raises(NotFound):
-        webhooks.secret(clean.database, "alpha", endpoint.endpoint_id)
+        webhook_secrets.secret(clean.database, "alpha", endpoint.endpoint_id)
 
 
 def test_retries_by_the_schedule_then_gives_up(clean: Services, receiver: Receiver) -> None:
@@ -157,7 +157,7 @@ def test_a_redirect_is_refused(clean: Services, receiver: Receiver) -> None:
     assert deliver(clean, "alpha").failed == 1
     assert len(receiver.got) == 1
     with clean.database.partner("alpha") as connection:
-        (attempt,) = outbox.attempts(connection, "alpha", rows(clean)[0].message_id)
+        (attempt,) = outbox_log.attempts(connection, "alpha", rows(clean)[0].message_id)
     assert (attempt["status_code"], attempt["error"]) == (307, "answered 307")
 
 
@@ -172,7 +172,7 @@ def test_gone_disables_and_tells(clean: Services, receiver: Receiver) -> None:
         assert (gone.status, gone.status_reason) == ("disabled", "it answered 410 Gone")
         assert {row.status for row in rows(clean) if row.endpoint_id == gone.endpoint_id} == {"failed"}
         deliver(clean, "alpha")
-        assert b'"type": "endpoint.disabled"' in other.got[0][1]
+        assert b'"type":"endpoint.disabled"' in other.got[0][1]
     put_out(clean, "gala", "expo", position=11, value=1.0)
     assert not [row for row in rows(clean) if row.status == "pending"]
 
@@ -221,6 +221,23 @@ def test_killed_while_sending_loses_nothing(
     assert len(ids) == 4 and len(set(ids)) == 2
 
 
+def test_old_messages_and_attempts_are_forgotten_and_what_waits_is_not(clean: Services, receiver: Receiver) -> None:
+    add(clean, receiver.url)
+    put_out(clean, "gala")
+    deliver(clean, "alpha")
+    receiver.status = 500
+    put_out(clean, "gala", position=11, value=1.0)
+    deliver(clean, "alpha")
+    waiting = rows(clean)[1].message_id
+    for before, left in ((clean.clock(), 2), (clean.clock() + timedelta(seconds=1), 1)):
+        with clean.database.partner("alpha") as connection:
+            outbox_log.forget(connection, "alpha", before)
+        assert len(rows(clean)) == left
+    assert rows(clean)[0].message_id == waiting
+    with clean.database.partner("beta") as connection:
+        assert outbox_log.forget(connection, "alpha", clean.clock() + timedelta(days=9)) == 0
+
+
 def test_two_dispatchers_send_nothing_twice(clean: Services, receiver: Receiver) -> None:
     add(clean, receiver.url)
     put_out(clean, *(str(number) for number in range(250)))
@@ -251,7 +268,7 @@ def test_a_receiver_that_is_away(clean: Services) -> None:
     put_out(clean, "gala")
     assert deliver(clean, "alpha").failed == 1
     with clean.database.partner("alpha") as connection:
-        (attempt,) = outbox.attempts(connection, "alpha", rows(clean)[0].message_id)
+        (attempt,) = outbox_log.attempts(connection, "alpha", rows(clean)[0].message_id)
     assert attempt["status_code"] is None and "ConnectionRefusedError" in attempt["error"]
 
 
@@ -261,7 +278,7 @@ def test_private_addresses_are_not_connected_to(clean: Services, host: str) -> N
     put_out(clean, "gala")
     assert deliver(clean, "alpha").failed == 1
     with clean.database.partner("alpha") as connection:
-        (attempt,) = outbox.attempts(connection, "alpha", rows(clean)[0].message_id)
+        (attempt,) = outbox_log.attempts(connection, "alpha", rows(clean)[0].message_id)
     assert "which is not allowed; allowed: public addresses over https" in attempt["error"]
 
 

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import text
 from standardwebhooks import Webhook
 
-from integrator.contracts.errors import NotFound
+from integrator.contracts.errors import NotFound, Unavailable
 from integrator.delivery.webhook import dispatcher as dispatching
 from integrator.delivery.webhook.dispatcher import BATCH, Dispatcher
 from integrator.delivery.webhook.sender import Sender
@@ -19,8 +19,9 @@ from integrator.security.addresses import Guard
 from integrator.steps.deliver import deliver, keep_delivering
 from integrator.steps.publish import publish
 from integrator.steps.services import Services
-from integrator.storage import outbox, webhooks
+from integrator.storage import outbox, outbox_log, webhooks
 from integrator.storage.outbox import Message
+from integrator.storage.webhook_turns import Turns
 from tests.publishing import prediction, put_scored
 
 SECRET = "whsec_" + "QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVo="
@@ -118,7 +119,7 @@ def rows(services: Services, partner: str = "alpha") -> list[Any]:
 
 def last_attempt(services: Services, partner: str = "alpha") -> dict[str, Any]:
     with services.database.partner(partner) as connection:
-        return outbox.attempts(connection, partner, rows(services, partner)[0].message_id)[-1]
+        return outbox_log.attempts(connection, partner, rows(services, partner)[0].message_id)[-1]
 
 
 def answer(status: str, *headers: str, body: str = "") -> bytes:
@@ -198,7 +199,7 @@ def test_connections_are_kept_and_replaced_when_the_receiver_closes_them(clean: 
     message = [Message(number, f"msg_{number}", "ins_same", "webhook.test", "{}", 0) for number in range(5)]
     for close, connections in ((False, 1), (True, 5)):
         with talking(answer("200 OK"), close=close) as receiver:
-            sender = Sender(receiver.url, SECRET, Guard(allow_loopback=True), clean.clock)
+            sender = Sender(receiver.url, [SECRET], Guard(allow_loopback=True), clean.clock)
             for one in message:
                 (found,) = sender.send([one])
                 assert found.accepted, found.error
@@ -209,7 +210,7 @@ def test_connections_are_kept_and_replaced_when_the_receiver_closes_them(clean: 
 def test_a_silent_receiver_is_left_after_a_while(clean: Services) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}/"
-        sender = Sender(url, SECRET, Guard(allow_loopback=True), clean.clock, timeout=0.05)
+        sender = Sender(url, [SECRET], Guard(allow_loopback=True), clean.clock, timeout=0.05)
         (found,) = sender.send([Message(1, "msg_1", "ins_1", "webhook.test", "{}", 0)])
         sender.close()
     assert not found.accepted and found.status is None
@@ -219,7 +220,7 @@ def test_a_silent_receiver_is_left_after_a_while(clean: Services) -> None:
 def test_the_request_is_whole_and_signed_over_its_bytes(clean: Services) -> None:
     body = '{"type":"webhook.test","data":"ü ✓ \\n"}'
     with talking() as receiver:
-        sender = Sender(receiver.url + "?a=b%20c", SECRET, Guard(allow_loopback=True), clean.clock)
+        sender = Sender(receiver.url + "?a=b%20c", [SECRET], Guard(allow_loopback=True), clean.clock)
         sender.send([Message(1, "msg_1", "", "webhook.test", body, 3)])
         sender.close()
         head, _, sent = receiver.requests[0].partition(b"\r\n\r\n")
@@ -276,14 +277,44 @@ def test_more_than_a_batch_goes_out_in_one_go(clean: Services) -> None:
         assert len(receiver.requests) == BATCH * 2 + 5
 
 
-def test_what_another_holds_is_passed_over_and_not_waited_for(clean: Services) -> None:
-    endpoint = add(clean, "http://127.0.0.1:9/")
-    put_out(clean, "gala", "expo", "fair")
-    with clean.database.partner("alpha") as first, clean.database.partner("alpha") as second:
-        held = outbox.claim(first, "alpha", endpoint.endpoint_id, clean.clock(), 2)
-        other = outbox.claim(second, "alpha", endpoint.endpoint_id, clean.clock(), 10)
-        assert len(held) == 2 and len(other) == 1
-        assert not {m.message_id for m in held} & {m.message_id for m in other}
+def test_one_sender_at_a_time_at_an_endpoint(clean: Services) -> None:
+    first, second = Turns(clean.database), Turns(clean.database)
+    assert first.take("alpha", "we_1") and not first.take("alpha", "we_1") and not second.take("alpha", "we_1")
+    assert second.take("alpha", "we_2") and second.take("beta", "we_1")
+    first.give_back("alpha", "we_1")
+    first.give_back("alpha", "we_1")
+    assert second.take("alpha", "we_1")
+    for partner, endpoint_id in (("alpha", "we_1"), ("alpha", "we_2"), ("beta", "we_1")):
+        second.give_back(partner, endpoint_id)
+
+
+def test_who_is_killed_gives_its_turns_back_at_once(clean: Services) -> None:
+    dying, living = Turns(clean.database), Turns(clean.database)
+    assert dying.take("alpha", "we_1")
+    end_sessions(clean)
+    assert living.take("alpha", "we_1")
+    living.give_back("alpha", "we_1")
+    dying.give_back("alpha", "we_1")
+    with pytest.raises(Unavailable):
+        lost(dying, clean)
+    assert dying.take("alpha", "we_1")
+    dying.give_back("alpha", "we_1")
+
+
+def lost(turns: Turns, services: Services) -> None:
+    """Its session is ended while it has a turn, and another is asked for."""
+    turns.take("alpha", "we_2")
+    end_sessions(services)
+    turns.take("alpha", "we_3")
+
+
+def end_sessions(services: Services) -> None:
+    """What a database that goes down does to everyone who works with it."""
+    with services.database.service() as connection:
+        connection.execute(
+            text("""select pg_terminate_backend(pid) from pg_stat_activity
+            where datname = current_database() and usename = 'integrator_service' and pid <> pg_backend_pid()""")
+        )
 
 
 def test_an_outcome_written_twice_is_one_attempt(clean: Services) -> None:
@@ -293,12 +324,12 @@ def test_an_outcome_written_twice_is_one_attempt(clean: Services) -> None:
     with clean.database.partner("alpha") as connection:
         (message,) = outbox.claim(connection, "alpha", endpoint.endpoint_id, now, 1)
         outcome = outbox.Outcome(message, now, False, 500, "answered 500", 1.5, now + timedelta(hours=1))
-        outbox.record(connection, "alpha", [outcome])
-        outbox.record(connection, "alpha", [outcome])
-        outbox.record(connection, "alpha", [])
-        assert len(outbox.attempts(connection, "alpha", message.message_id)) == 1
-        assert outbox.counts(connection, "alpha") == {"pending": 1, "delivered": 0, "failed": 0}
-        assert outbox.counts(connection, "beta") == {"pending": 0, "delivered": 0, "failed": 0}
+        outbox.record(connection, "alpha", endpoint.endpoint_id, [outcome])
+        outbox.record(connection, "alpha", endpoint.endpoint_id, [outcome])
+        outbox.record(connection, "alpha", endpoint.endpoint_id, [])
+        assert len(outbox_log.attempts(connection, "alpha", message.message_id)) == 1
+        assert outbox.counts(connection, "alpha") == {"pending": 1, "delivered": 0, "failed": 0, "superseded": 0}
+        assert outbox.counts(connection, "beta") == {"pending": 0, "delivered": 0, "failed": 0, "superseded": 0}
 
 
 def keeping(services: Services, until: Callable[[], bool]) -> None:
@@ -336,23 +367,21 @@ def test_the_sending_thread_outlives_a_partner_that_cannot_be_sent_to(
     assert [row.status for row in rows(clean)] == ["pending"], "kept, and seen in the log"
 
 
-def test_the_sending_thread_waits_for_a_database_that_is_away(clean: Services, monkeypatch: pytest.MonkeyPatch) -> None:
-    from sqlalchemy.exc import OperationalError
-
-    failures = [OperationalError("select", {}, Exception("server closed the connection")) for _ in range(3)]
-    real = outbox.due_endpoints
-
-    def unsteady(*arguments: Any) -> Any:
-        if failures:
-            raise failures.pop()
-        return real(*arguments)
-
-    monkeypatch.setattr(dispatching.outbox, "due_endpoints", unsteady)
+def test_the_sending_thread_outlives_its_database(clean: Services) -> None:
+    """Every session is ended, the worker's and the listener's too; what is published afterwards is sent."""
     with talking() as receiver:
         add(clean, receiver.url)
-        put_out(clean, "gala")
-        keeping(clean, lambda: len(receiver.requests) == 1)
-    assert failures == []
+
+        def sent_before_and_after() -> bool:
+            if not receiver.requests and not rows(clean):
+                put_out(clean, "gala")
+            if len(receiver.requests) == 1 and len(rows(clean)) == 1:
+                end_sessions(clean)
+                clean.database.close()
+                put_out(clean, "gala", "expo")
+            return len({request.partition(b"\r\n\r\n")[2] for request in receiver.requests}) == 2
+
+        keeping(clean, sent_before_and_after)
 
 
 def test_an_endpoint_removed_while_it_is_being_served_is_no_disaster(
@@ -369,6 +398,5 @@ def test_an_endpoint_removed_while_it_is_being_served_is_no_disaster(
         return found
 
     monkeypatch.setattr(dispatching.outbox, "due_endpoints", removed_after)
-    with pytest.raises(NotFound):
-        Dispatcher(clean.database, clean.clock, Guard(allow_loopback=True), seed=1).dispatch("alpha")
-    assert rows(clean) == []
+    gone = Dispatcher(clean.database, clean.clock, Guard(allow_loopback=True), seed=1).dispatch("alpha")
+    assert (gone.delivered, gone.failed) == (0, 0) and rows(clean) == []

@@ -9,7 +9,7 @@ from typing import Any
 from integrator.cli.up import demo_account
 from integrator.contracts.errors import Unavailable
 from integrator.steps.services import Services
-from integrator.storage import connections, partners, reference, webhooks
+from integrator.storage import connections, partners, reference, webhook_secrets, webhooks
 from integrator.storage.partners import Partner
 from integrator.storage.roles import create_partner_role, rotate_partner_role
 
@@ -103,7 +103,7 @@ def _receive_webhooks(services: Services, partner: str, sandbox_url: str) -> Non
             webhooks.remove(services.database, partner, endpoint.endpoint_id)
     there = next((endpoint for endpoint in standing if endpoint.url == url), None)
     made = there or webhooks.add(services.database, partner, url, services.clock(), allow_loopback=True)
-    _tell_receiver(url, webhooks.secret(services.database, partner, made.endpoint_id))
+    _tell_receiver(url, webhook_secrets.secret(services.database, partner, made.endpoint_id))
 
 
 def _tell_receiver(url: str, secret: str) -> None:

@@ -48,3 +48,12 @@ def retry_after(header: str | None, now: datetime) -> timedelta | None:
     except (ValueError, TypeError, OverflowError, IndexError):  # what the parser raises depends on what is wrong
         return None
     return max(timedelta(0), (moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - now)
+
+
+def hold_after(failures: int, retry_after: timedelta | None = None) -> timedelta:
+    """How long nothing is sent to an endpoint that does not answer, or asked for a pause, `failures` times in a row.
+
+    It grows as a message's own waits do, up to half an hour: what waits there then goes out within that of its return.
+    """
+    wait = WAITS[min(failures, 3) - 1]
+    return wait if retry_after is None else max(wait, min(retry_after, LONGEST))

@@ -12,3 +12,18 @@ def run_sql(name: str) -> None:
     driver: Any = op.get_bind().connection.driver_connection
     with driver.cursor() as cursor:
         cursor.execute(script)
+
+
+def run_queue_schema() -> None:
+    """procrastinate's tables and functions as installed, in the schema `queue`.
+
+    Its names are unqualified, there and in its functions: whoever works with it has `queue` as the search path. It makes
+    sure of plpgsql, which every database has, and passes over being refused that.
+    """
+    from procrastinate.schema import SchemaManager
+
+    driver: Any = op.get_bind().connection.driver_connection
+    with driver.cursor() as cursor:
+        cursor.execute("set local search_path to queue")
+        cursor.execute(SchemaManager.get_schema())
+        cursor.execute("set local search_path to default")

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from integrator.contracts.errors import Forbidden, InvalidInput, Unavailable
 from integrator.delivery.webhook.schedule import LONGEST, WAITS, next_attempt, retry_after
 from integrator.security.addresses import Guard, GuardedConnection, is_public, resolve
-from integrator.storage.webhooks import check_url
+from integrator.storage.webhook_rules import check_url
 
 NOW = datetime(2026, 3, 16, 12, tzinfo=UTC)
 
