@@ -56,7 +56,8 @@ class Settings(BaseSettings):
         False, description="Whether sensors and schedules start switched on; `integrator up` sets it."
     )
     allow_loopback_webhooks: bool = Field(
-        False, description="Lets webhooks go to loopback over plain HTTP, for the sandbox. Never on in production."
+        False,
+        description="Lets webhooks and host databases be on loopback, without TLS, for the sandbox. Never on in production.",
     )
     webhook_endpoints_at_once: int = Field(
         8,
@@ -70,6 +71,15 @@ class Settings(BaseSettings):
     allow_private_platforms: bool = Field(
         False,
         description="Lets platforms lie in our own network, over plain HTTP too: the sandbox, a pretix beside us.",
+    )
+    allow_private_host_databases: bool = Field(
+        False,
+        description="Lets host databases lie on loopback or in our own network, without TLS too. Never on where partners "
+        "are strangers.",
+    )
+    host_database_folder: Path | None = Field(
+        None,
+        description="Below it SQLite files may be host databases, each partner's in a folder of its name; none unless set.",
     )
     http_timeout_seconds: float = Field(30.0, gt=0, description="How long one request to a platform may take.")
     backfill_seconds: float = Field(

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from integrator.steps.deliver import DeliveryReport
     from integrator.steps.drift import DriftReport
     from integrator.steps.files import FilesReport
+    from integrator.steps.host_sync import SyncReport
     from integrator.steps.ingest import IngestReport
     from integrator.steps.pooling import PooledReport
     from integrator.steps.publish import PublishReport
@@ -145,6 +146,12 @@ def _deliver(services: "Services", partner: str) -> "DeliveryReport":
     return deliver(services, partner)
 
 
+def _sync_host_databases(services: "Services", partner: str) -> "list[SyncReport]":
+    from integrator.steps.host_sync import sync_due
+
+    return sync_due(services, partner)
+
+
 def _realize(services: "Services", partner: str, use_case: str) -> "RealizedReport":
     from integrator.steps.realized import realize
 
@@ -202,6 +209,7 @@ class Work:
     publish: "Callable[[Services, str, str, str], PublishReport]" = _publish
     fill_cache: "Callable[[Services, str, str], int]" = _fill_cache
     deliver: "Callable[[Services, str], DeliveryReport]" = _deliver
+    sync_host_databases: "Callable[[Services, str], list[SyncReport]]" = _sync_host_databases
     realize: "Callable[[Services, str, str], RealizedReport]" = _realize
     realized_picture: "Callable[[Services, str, str], bytes | None]" = _realized_picture
     drift: "Callable[[Services, str, str], DriftReport]" = _drift

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 
 from integrator.steps.deliver import keep_delivering
+from integrator.steps.host_sync import keep_syncing
 from integrator.steps.services import Services
 from integrator_realtime import openapi, problems
 from integrator_realtime.cors import Cors
@@ -21,6 +22,7 @@ from integrator_realtime.routes import (
     about,
     connections,
     feedback,
+    host_databases,
     insights,
     oauth,
     quality,
@@ -36,8 +38,9 @@ def create_app(
 ) -> FastAPI:
     """The service over open storage.
 
-    `issuer` is the address it is known by outside; it stands in every token. With `deliver` it sends webhooks too; with
-    `warm` the processes that land large bodies are started with it, and not by the first of these.
+    `issuer` is the address it is known by outside; it stands in every token. With `deliver` it sends webhooks and writes
+    host databases too; with `warm` the processes that land large bodies are started with it, and not by the first of
+    these.
     """
     metrics = Metrics()
     log = RequestLog(services.database, metrics)
@@ -54,12 +57,15 @@ def create_app(
         if warm:
             landing.workers.start()
         stop = threading.Event()
-        sender = threading.Thread(target=keep_delivering, args=(services, stop), name="webhooks", daemon=True)
-        if deliver:
+        senders = [
+            threading.Thread(target=keep, args=(services, stop), name=keep.__name__, daemon=True)
+            for keep in (keep_delivering, keep_syncing)
+        ]
+        for sender in senders if deliver else ():
             sender.start()
         yield
         stop.set()
-        if deliver:
+        for sender in senders if deliver else ():
             sender.join(timeout=20)
         landing.close()
         log.close()
@@ -79,6 +85,7 @@ def create_app(
     app.include_router(about.router(gateway, metrics))
     app.include_router(quality.router(gateway))
     app.include_router(connections.router(gateway))
+    app.include_router(host_databases.router(gateway))
     openapi.install(app)
     app.add_middleware(Cors, origins=origins)
     app.add_middleware(Observed, metrics=metrics, log=log, clock=services.clock)

@@ -37,6 +37,7 @@ ANSWERS: dict[tuple[str, str], Schema] = {
     ("get", "/v1/readiness"): ref("Readiness"), ("get", "/v1/quality"): ref("Quality"),
     ("post", "/v1/widget-tokens"): ref("WidgetToken"),
     ("get", "/v1/connections"): ref("Connections"), ("get", "/v1/connections/{connection_id}"): ref("Connection"),
+    ("get", "/v1/host-databases"): ref("HostDatabases"), ("get", "/v1/host-databases/{name}"): ref("HostDatabase"),
     ("post", "/oauth/token"): ref("Token"), ("post", "/oauth/introspect"): ref("Introspection"),
     ("post", "/oauth/revoke"): {"type": "object"}, ("get", "/.well-known/jwks.json"): ref("Jwks"),
     ("get", "/.well-known/oauth-authorization-server"): ref("Metadata"), ("get", "/healthz"): ref("Health"),

@@ -69,6 +69,11 @@ CONNECTED = {
     "connection_id": "pretix", "platform": "pretix", "status": "active", "status_reason": None,
     "last_synced_at": MOMENT_EXAMPLE,
 }  # fmt: skip
+HOST_DATABASE = {
+    "name": "forecasts", "address": "postgresql://integrator:***@db.example.com/shop", "tls": "verify",
+    "table": "forecasts", "status": "active", "status_reason": None, "behind": False, "rows_written": 212,
+    "last_error": None, "last_synced_at": MOMENT_EXAMPLE,
+}  # fmt: skip
 
 SCHEMAS: dict[str, Schema] = {
     "Problem": thing(
@@ -154,6 +159,11 @@ SCHEMAS: dict[str, Schema] = {
     ),
     "Health": thing({"status": "ok"}, "status", status=TEXT, postgres=FLAG, redis=FLAG),
     "Connection": thing(CONNECTED, connection_id=TEXT, platform=TEXT, status=TEXT, last_synced_at=maybe(MOMENT)),
+    "HostDatabase": thing(
+        HOST_DATABASE, name=TEXT, address=TEXT, tls=TEXT, table=TEXT, status=TEXT, status_reason=maybe(TEXT), behind=FLAG,
+        rows_written=COUNT, last_error=maybe(TEXT), last_synced_at=maybe(MOMENT),
+    ),
+    "HostDatabases": thing({"host_databases": [HOST_DATABASE]}, host_databases=many(ref("HostDatabase"))),
     "Connections": thing({"connections": [CONNECTED]}, connections=many(ref("Connection"))),
     "TokenRequest": thing(
         {"grant_type": "client_credentials", "scope": "insights:read"}, "grant_type",

@@ -48,7 +48,7 @@ class MissingScope(Forbidden):
 
 
 class PlatformAway(Unavailable):
-    """The platform that the caller itself named did not answer: what it answered is the caller's to know."""
+    """The platform or database that the caller itself named did not answer: what it answered is the caller's to know."""
 
 
 def problem(

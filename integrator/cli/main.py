@@ -12,6 +12,7 @@ from integrator.cli import (
     connections,
     data,
     files,
+    host_databases,
     insights,
     keys,
     models,
@@ -51,6 +52,7 @@ app.add_typer(connections.app, name="connections")
 app.add_typer(platforms.app, name="platforms")
 app.add_typer(webhooks.app, name="webhooks")
 app.add_typer(widgets.app, name="widgets")
+app.add_typer(host_databases.app, name="host-databases")
 app.add_typer(models.app, name="models")
 app.add_typer(quarantine.app, name="quarantine")
 app.add_typer(files.app, name="files")

@@ -10,7 +10,7 @@ from integrator.platforms.registry import platform as platform_named
 from integrator.platforms.registry import spec as platform_spec
 from integrator.steps import ingest
 from integrator.steps.services import Services
-from integrator.storage import backfills, connections, fields, logs, reconciliation
+from integrator.storage import backfills, connections, fields, host_databases, logs, reconciliation
 from integrator.storage.connections import PlatformConnection
 from integrator.storage.reconciliation import Here
 
@@ -175,11 +175,14 @@ def remove(services: Services, actor: Actor, connection_id: str) -> None:
 
 
 def rotate(services: Services, actor: Actor) -> list[str]:
-    """Make a fresh data key and seal all of the partner's credentials with it; the connections' names."""
+    """Make a fresh data key and seal all of the partner's credentials and addresses with it; the connections' names."""
     now = services.clock()
     with services.database.partner(actor.partner) as connection:
         sealed = connections.rotate(connection, services.database.master, actor.partner, now)
-        facts = {"connections": sealed}
+        facts = {
+            "connections": sealed,
+            "host_databases": host_databases.reseal(connection, services.database.master, actor.partner),
+        }
         logs.audit(connection, actor.name, actor.partner, "connection.rotate", actor.partner, now, facts)
     return sealed
 

@@ -95,18 +95,27 @@ def _webhook(
     return {"delivered": report.delivered, "failed": report.failed, "pending": report.pending}
 
 
+def _host_database(
+    work: Work, services: "Services", partner: str, use_case: str, progress: "Progress", run_id: str
+) -> Metadata:
+    reports = work.sync_host_databases(services, partner)
+    progress.rows = sum(report.written for report in reports)
+    return {"written": progress.rows, "behind": [report.name for report in reports if not report.complete]}
+
+
 def _with_the_tables(
     work: Work, services: "Services", partner: str, use_case: str, progress: "Progress", run_id: str
 ) -> Metadata:
     return {}
 
 
-WAYS: dict[str, Way] = {TABLES: _tables, "cache": _cache, "webhook": _webhook}
-OF_THE_PARTNER = ("webhook",)
+WAYS: dict[str, Way] = {TABLES: _tables, "cache": _cache, "webhook": _webhook, "host_database": _host_database}
+OF_THE_PARTNER = ("webhook", "host_database")
 """Channels that know partners and no use cases."""
 DESCRIPTIONS = {
     TABLES: "A partner's insights of a use case appear in one transaction, each new version with its outbox rows and its "
     "prediction log.",
     "cache": "The ready-made documents of the realtime API, from what the tables hold now.",
     "webhook": "What the outbox holds for a partner's endpoints, sent; what was not taken is tried again on its schedule.",
+    "host_database": "What is new, upserted into the tables of a partner's own databases; one that is away is tried again.",
 }

@@ -1,30 +1,24 @@
 """`/v1/connections`: a partner connects its own accounts. Credentials go in and never come out."""
 
-from collections.abc import Callable
 from dataclasses import asdict
 from datetime import datetime
-from typing import Any, TypeVar
 
 import msgspec
 from fastapi import APIRouter, Request
-from sqlalchemy.exc import SQLAlchemyError
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
-from integrator.contracts.errors import Forbidden, InvalidInput, NotFound, TransientError, Unauthorized
-from integrator.contracts.insight import rfc3339
+from integrator.contracts.errors import InvalidInput
 from integrator.contracts.records import KIND_OF_PLURAL
 from integrator.security.tokens import Access
 from integrator.steps import authorize, connections
-from integrator.steps.connections import Actor
 from integrator_realtime import json_bodies
 from integrator_realtime.gateway import Gateway
-from integrator_realtime.problems import PlatformAway
+from integrator_realtime.managing import actor_of, answer, given, there
 
 SCOPE = "connections:write"
 CALLBACK = "/v1/connections/callback"
 CONNECTED = "<!doctype html><title>Connected</title><p>The account is connected. You may close this page."
-T = TypeVar("T")
 
 
 class Account(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
@@ -61,7 +55,7 @@ def _all(routes: APIRouter, gateway: Gateway) -> None:
         """All connections and their status."""
         access = await gateway.allowed(request, SCOPE)
         found = await run_in_threadpool(connections.listed, services, access.partner)
-        return _json({"connections": found})
+        return answer({"connections": found})
 
     @routes.post("", openapi_extra=json_bodies.described(Account))
     async def save(request: Request) -> JSONResponse:
@@ -72,14 +66,14 @@ def _all(routes: APIRouter, gateway: Gateway) -> None:
             access.partner, wanted.platform, wanted.connection_id, wanted.settings, wanted.credentials,
             wanted.allowed_attributes,
         )  # fmt: skip
-        missing = await _there(lambda: connections.save(services, _actor(access), account))
-        return _json({"connection_id": account.connection_id, "platform": account.platform, "missing": missing})
+        missing = await there(lambda: connections.save(services, actor_of(access), account))
+        return answer({"connection_id": account.connection_id, "platform": account.platform, "missing": missing})
 
     @routes.post("/rotate")
     async def rotate(request: Request) -> JSONResponse:
         """Seal all credentials with a fresh data key."""
         access = await gateway.allowed(request, SCOPE)
-        return _json({"connections": await run_in_threadpool(connections.rotate, services, _actor(access))})
+        return answer({"connections": await run_in_threadpool(connections.rotate, services, actor_of(access))})
 
 
 def _authorization(routes: APIRouter, gateway: Gateway) -> None:
@@ -97,13 +91,13 @@ def _authorization(routes: APIRouter, gateway: Gateway) -> None:
             wanted.platform, wanted.connection_id, wanted.settings, wanted.credentials, wanted.allowed_attributes
         )
         redirect = f"{gateway.issuer.issuer}{CALLBACK}"
-        address = await run_in_threadpool(authorize.start, services, _actor(access), asked, redirect)
-        return _json({"authorize_url": address, "redirect_uri": redirect})
+        address = await run_in_threadpool(authorize.start, services, actor_of(access), asked, redirect)
+        return answer({"authorize_url": address, "redirect_uri": redirect})
 
     @routes.get("/callback")
     async def callback(state: str, code: str | None = None, error: str | None = None) -> Response:
         """Where the platform sends the administrator's browser back to; each state is taken once."""
-        await _there(lambda: authorize.finish(services, state, code, error))
+        await there(lambda: authorize.finish(services, state, code, error))
         return HTMLResponse(CONNECTED, headers={"Cache-Control": "no-store", "Referrer-Policy": "no-referrer"})
 
 
@@ -114,30 +108,30 @@ def _one(routes: APIRouter, gateway: Gateway) -> None:
     async def one(request: Request, connection_id: str) -> JSONResponse:
         """One connection: settings, backfills, and the custom fields it has shown."""
         access = await gateway.allowed(request, SCOPE)
-        return _json(await run_in_threadpool(connections.detail, services, access.partner, _id(connection_id)))
+        return answer(await run_in_threadpool(connections.detail, services, access.partner, given(connection_id)))
 
     @routes.post("/{connection_id}/check")
     async def check(request: Request, connection_id: str) -> JSONResponse:
         """Ask the platform; `missing` names the permissions that are."""
         access = await _known(gateway, request, connection_id)
-        missing = await _there(lambda: connections.check(services, access.partner, connection_id))
-        return _json({"connection_id": connection_id, "missing": missing})
+        missing = await there(lambda: connections.check(services, access.partner, connection_id))
+        return answer({"connection_id": connection_id, "missing": missing})
 
     @routes.post("/{connection_id}/sync")
     async def sync(request: Request, connection_id: str) -> JSONResponse:
         """Pull what is new, for some seconds; ask again while `complete` is false. Counts by kind, and what failed."""
         access = await _known(gateway, request, connection_id)
         seconds = services.settings.sync_seconds
-        rows = await run_in_threadpool(connections.sync, services, _actor(access), connection_id, seconds=seconds)
+        rows = await run_in_threadpool(connections.sync, services, actor_of(access), connection_id, seconds=seconds)
         shown = [{k: v for k, v in row.items() if k != "exit_code"} for row in rows]
-        return _json({"complete": all(row["complete"] for row in rows), "kinds": shown})
+        return answer({"complete": all(row["complete"] for row in rows), "kinds": shown})
 
     @routes.get("/{connection_id}/reconcile")
     async def reconcile(request: Request, connection_id: str) -> JSONResponse:
         """Counted at the platform, landed, deleted, in quarantine, and what is missing, with the likely reason."""
         access = await _known(gateway, request, connection_id)
-        rows = await _there(lambda: connections.reconcile(services, access.partner, connection_id))
-        return _json({"kinds": [asdict(row) for row in rows]})
+        rows = await there(lambda: connections.reconcile(services, access.partner, connection_id))
+        return answer({"kinds": [asdict(row) for row in rows]})
 
 
 def _changes(routes: APIRouter, gateway: Gateway) -> None:
@@ -152,68 +146,34 @@ def _changes(routes: APIRouter, gateway: Gateway) -> None:
             raise InvalidInput("since and until need an offset, such as Z", field="since")
         kind = KIND_OF_PLURAL.get(wanted.kind, wanted.kind) if wanted.kind is not None else None
         rows = await run_in_threadpool(
-            connections.backfill, services, _actor(access), connection_id, wanted.since, wanted.until, kind
+            connections.backfill, services, actor_of(access), connection_id, wanted.since, wanted.until, kind
         )
-        return _json({"backfills": rows})
+        return answer({"backfills": rows})
 
     @routes.post("/{connection_id}/pause")
     async def pause(request: Request, connection_id: str) -> JSONResponse:
         """Leave it alone until it is resumed."""
         access = await _known(gateway, request, connection_id)
-        await run_in_threadpool(connections.pause, services, _actor(access), connection_id)
-        return _json({"connection_id": connection_id, "status": "paused"})
+        await run_in_threadpool(connections.pause, services, actor_of(access), connection_id)
+        return answer({"connection_id": connection_id, "status": "paused"})
 
     @routes.post("/{connection_id}/resume")
     async def resume(request: Request, connection_id: str) -> JSONResponse:
         """Pull it again, from where it had come to."""
         access = await _known(gateway, request, connection_id)
-        await run_in_threadpool(connections.resume, services, _actor(access), connection_id)
-        return _json({"connection_id": connection_id, "status": "active"})
+        await run_in_threadpool(connections.resume, services, actor_of(access), connection_id)
+        return answer({"connection_id": connection_id, "status": "active"})
 
     @routes.delete("/{connection_id}", status_code=204)
     async def remove(request: Request, connection_id: str) -> Response:
         """Forget the account and its credentials; what it brought stays."""
         access = await _known(gateway, request, connection_id)
-        await run_in_threadpool(connections.remove, services, _actor(access), connection_id)
+        await run_in_threadpool(connections.remove, services, actor_of(access), connection_id)
         return Response(status_code=204)
 
 
 async def _known(gateway: Gateway, request: Request, connection_id: str) -> Access:
     """Who asks, about a connection that is there."""
     access = await gateway.allowed(request, SCOPE)
-    await run_in_threadpool(connections.get, gateway.services, access.partner, _id(connection_id))
+    await run_in_threadpool(connections.get, gateway.services, access.partner, given(connection_id))
     return access
-
-
-async def _there(ask: Callable[[], T]) -> T:
-    """What a platform answers; its refusals are about what the partner gave us, not about the request's own token."""
-    try:
-        return await run_in_threadpool(ask)
-    except (Unauthorized, Forbidden, NotFound) as error:
-        raise InvalidInput(str(error)) from error
-    except TransientError as error:
-        if isinstance(error.__cause__, SQLAlchemyError):  # ours, and where it lies is nobody's business
-            raise
-        raise PlatformAway(str(error)) from error
-
-
-def _id(connection_id: str) -> str:
-    if not connection_id.isprintable():  # what cannot be stored is not there
-        raise NotFound(f"connection {connection_id!r} does not exist")
-    return connection_id
-
-
-def _actor(access: Access) -> Actor:
-    return Actor(access.partner, access.client_id)
-
-
-def _json(body: Any) -> JSONResponse:
-    return JSONResponse(_plain(body), headers={"Cache-Control": "no-store"})
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _plain(one) for key, one in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(one) for one in value]
-    return rfc3339(value) if isinstance(value, datetime) else value

@@ -38,6 +38,7 @@ LEFT_AT = {
     "/v1/sales": [negative_data_rejection], "/v1/quarantine/{quarantine_id}/replay": [negative_data_rejection],
     "/v1/feedback": [negative_data_rejection], "/oauth/": [positive_data_acceptance],
     "/v1/connections": [positive_data_acceptance], "/v1/widget-tokens": [positive_data_acceptance],
+    "/v1/host-databases": [positive_data_acceptance],
 }  # fmt: skip
 KEY = "Idempotency-Key"
 

@@ -1,0 +1,172 @@
+"""Keeping hosts' tables in step: from each one's cursor over `published_seq`, after the commit, a batch at a time.
+
+The row of `integrator.host_database` stays locked from claim to cursor. Killed in between, the claim falls back and the
+same insights are written again, which changes nothing. What is published while a database is away is written later, in
+order; one table that fails keeps no other waiting.
+"""
+
+import logging
+import random
+import threading
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from integrator.contracts.errors import Conflict, IntegratorError, TransientError
+from integrator.steps.host_databases import get, reached
+from integrator.steps.services import Services
+from integrator.storage import host_databases, logs, partners
+from integrator.storage.host_databases import HostDatabase
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from integrator.delivery.host_database.table import HostTable
+
+log = logging.getLogger(__name__)
+
+BATCH = 500
+AT_ONCE = 4
+FIRST_WAIT, LONGEST_WAIT = timedelta(seconds=2), timedelta(minutes=15)
+GIVEN_UP_AFTER = timedelta(days=5)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SyncReport:
+    """Rows that were sent to one host's table, and whether it holds everything now."""
+
+    name: str
+    written: int = 0
+    complete: bool = True
+    error: str | None = None
+
+
+def sync(services: Services, partner: str, name: str, *, whole: bool = False) -> SyncReport:
+    """Write what was published since the last time, or everything current with `whole`.
+
+    A failure is noted, with when it is tried again, and raised. `Conflict` when it is paused, stopped or being written.
+    """
+    target = get(services, partner, name)
+    if target.status != "active":
+        raise Conflict(f"host database {name} is {target.status}: {target.status_reason}; resume it first")
+    if whole:
+        with services.database.partner(partner) as connection:
+            host_databases.restart(connection, partner, name)
+    try:
+        return _written(services, target)
+    except IntegratorError as error:
+        _note(services, target, error)
+        raise
+
+
+def sync_due(services: Services, partner: str) -> list[SyncReport]:
+    """Every table of a partner that is due; one that fails is told in its report."""
+    with services.database.partner(partner) as connection:
+        names = host_databases.due(connection, partner, services.clock())
+    return [_tried(services, partner, name) for name in names]
+
+
+def keep_syncing(services: Services, stop: threading.Event, *, poll_seconds: float = 0.5) -> None:
+    """Keep all partners' tables in step until `stop` is set; a table that is slow or away delays no other."""
+    running: dict[tuple[str, str], Future[SyncReport]] = {}
+    with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="host-database") as pool:
+        while not stop.is_set():
+            running = {key: future for key, future in running.items() if not future.done()}
+            for partner, name in _due(services):
+                if (partner, name) not in running:
+                    running[partner, name] = pool.submit(_tried, services, partner, name)
+            stop.wait(poll_seconds)
+
+
+def _due(services: Services) -> list[tuple[str, str]]:
+    try:
+        with services.database.service() as connection:
+            names = [entry.partner for entry in partners.list_all(connection)]
+        found = []
+        for partner in names:
+            with services.database.partner(partner) as connection:
+                found += [(partner, name) for name in host_databases.due(connection, partner, services.clock())]
+        return found
+    except (TransientError, SQLAlchemyError) as error:
+        log.warning("host databases wait: %s", type(error).__name__)
+        return []
+
+
+def _tried(services: Services, partner: str, name: str) -> SyncReport:
+    try:
+        return sync(services, partner, name)
+    except IntegratorError as error:
+        log.warning("host database %s of %s: %s", name, partner, error)
+        return SyncReport(name=name, complete=False, error=str(error))
+    except Exception as error:  # a defect in one must not end the thread that serves all
+        log.exception("host database %s of %s was not written", name, partner)
+        _note_defect(services, partner, name, error)
+        return SyncReport(name=name, complete=False, error=f"a defect: {type(error).__name__}")
+
+
+def _written(services: Services, target: HostDatabase) -> SyncReport:
+    total = 0
+    with reached(services, target) as (connection, table):
+        while True:
+            sent, more = _batch(services, target, connection, table)
+            total += sent
+            if not more:
+                return SyncReport(name=target.name, written=total)
+
+
+def _batch(services: Services, target: HostDatabase, host: "Connection", table: "HostTable") -> tuple[int, bool]:
+    """One batch, and whether there may be another; raises `Conflict` where another process is at it."""
+    from integrator.delivery.host_database.write import write
+
+    partner, name = target.partner, target.name
+    with services.database.partner(partner) as connection:
+        held = host_databases.claim(connection, services.database.master, partner, name)
+        if held is None or held.revision != target.revision or held.status != "active":
+            raise Conflict(f"host database {name} is being written, or was changed just now")
+        # Read before the page: what is published in between has a higher number, and is not passed over.
+        head = host_databases.head(connection, partner)
+        rows = host_databases.page(connection, partner, held.layout, after=held.cursor, limit=BATCH)
+        written = write(host, table, rows) if rows else 0
+        full = len(rows) == BATCH
+        reached_seq = int(rows[-1]["published_seq"]) if rows else 0
+        cursor = reached_seq if full else max(head, reached_seq)
+        host_databases.advance(connection, partner, name, cursor=cursor, written=written, now=services.clock())
+    return written, full
+
+
+def _note(services: Services, target: HostDatabase, error: IntegratorError) -> None:
+    """A failure that may pass is tried again, less and less often; five days of it, or another, stop the table."""
+    if isinstance(error, Conflict) and "being written" in str(error):
+        return
+    now = services.clock()
+    again = None
+    if isinstance(error, TransientError):
+        given_up = target.failing_since is not None and now - target.failing_since >= GIVEN_UP_AFTER
+        again = None if given_up else next_attempt(now, target.attempts, f"{target.partner}/{target.name}")
+    with services.database.partner(target.partner) as connection:
+        host_databases.fail(connection, target.partner, target.name, str(error), now=now, again=again)
+        if again is None or target.failing_since is None:
+            logs.event(connection, target.partner, "host_database.failed", now, {
+                "name": target.name, "reason": str(error), "permanent": again is None,
+            })  # fmt: skip
+
+
+def _note_defect(services: Services, partner: str, name: str, error: Exception) -> None:
+    """Ours, not the table's: it is tried again, at length."""
+    now = services.clock()
+    try:
+        with services.database.partner(partner) as connection:
+            reason = f"a defect: {type(error).__name__}"
+            host_databases.fail(connection, partner, name, reason, now=now, again=now + LONGEST_WAIT)
+    except (TransientError, SQLAlchemyError):
+        log.warning("the failure of host database %s of %s could not be noted", name, partner)
+
+
+def next_attempt(now: datetime, failed: int, name: str) -> datetime:
+    """Doubled with every failure before, up to a quarter of an hour, with a tenth of jitter that `name` seeds."""
+    wait = min(FIRST_WAIT * 2.0 ** min(failed, 20), LONGEST_WAIT)
+    jitter: float = random.Random(f"{name} {failed}").random()
+    return now + wait * (1 + 0.1 * jitter)
