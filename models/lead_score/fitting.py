@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.base import FeatureRow, TrainConfig
-from models.evaluation import log_loss, time_ordered
+from models.evaluation import log_loss
 from models.lead_score import attributes, calibration, candidates, leak, scorecard
 from models.lead_score.predict import LeadModel
-from models.lead_score.splits import cross_validation
+from models.lead_score.splits import by_time, cross_validation
 
 Floats = NDArray[np.float64]
 Indices = NDArray[np.intp]
@@ -24,7 +24,10 @@ LEAST_CONVERSIONS = 20
 FOLDS = 5
 _LATER_SHARE = 0.2
 _LATER_CONVERSIONS = 100
-"""From so many on, the latest leads alone are calibrated on; with fewer, all of them by cross-fitting."""
+"""So many among the latest leads, and so many before them to fit the scorer on: then the latest alone are calibrated on.
+
+With fewer, all leads are, by cross-fitting: a scorer of few conversions does not stand for the one of all of them.
+"""
 
 
 @dataclass(frozen=True)
@@ -90,8 +93,8 @@ class Fitted:
 def fit(data: Labelled, names: Sequence[str], config: TrainConfig, seed: int) -> Fitted:
     """Encode, drop leaks, fit each candidate on all rows and calibrate it on rows it had not seen.
 
-    Calibration is by the latest rows, scored by a candidate fitted to those before, where they are enough: rates move.
-    Otherwise, and without dates, by cross-fitting over folds of persons.
+    Calibration is by the latest rows, scored by a candidate fitted to those whose outcome was known before, where both
+    are enough: rates move. Otherwise, and without dates, by cross-fitting over folds of persons.
     """
     encoder, matrix, dropped = attributes.fit(data.table, data.outcome, data.persons, config.excluded_attributes, seed)
     found = leak.find(encoder["columns"], matrix, data.outcome, data.persons, config.allowed_attributes, seed)
@@ -122,10 +125,9 @@ def _unseen(
 ) -> tuple[Indices, dict[str, Floats]]:
     """(which rows, their log-odds by candidate) from candidates that were fitted without them."""
     if data.is_dated:
-        early, late = time_ordered(data.moments, _LATER_SHARE)
-        early = early[~np.isin(data.persons[early], data.persons[late])]
+        early, late = by_time(data.moments, data.persons, data.horizon_seconds, _LATER_SHARE)
         before, after = data.take(early), data.take(late)
-        if before.has_both(LEAST_CONVERSIONS) and after.has_both(_LATER_CONVERSIONS):
+        if before.has_both(_LATER_CONVERSIONS) and after.has_both(_LATER_CONVERSIONS):
             earlier, learned, _ = attributes.fit(before.table, before.outcome, before.persons, left_out, seed)
             if earlier["columns"]:
                 cards = candidates.fit(names, learned, before.outcome, seed)

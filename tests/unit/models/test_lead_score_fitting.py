@@ -120,6 +120,34 @@ def test_few_conversions_are_calibrated_on_all_rows_and_many_on_the_latest() -> 
         assert len(model.calibrated["reference"]) == (count // 5 if latest else count)
 
 
+def _monthly(horizon_days: int, count: int = 3000) -> Labelled:
+    """Leads of ten moments thirty days apart, one field that tells a little."""
+    rng = np.random.default_rng(6)
+    value = rng.standard_normal(count)
+    outcome = (rng.random(count) < 1 / (1 + np.exp(0.5 - value))).astype(float)
+    whole = Labelled.of([{"as_of": None, "attributes": {"x": float(v)}} for v in value], outcome)
+    moments = np.sort(np.arange(count, dtype=np.int64) % 10) * 30 * 86_400
+    return Labelled(whole.table, outcome, moments, whole.persons, horizon_days)
+
+
+def test_the_scorer_to_be_calibrated_learns_from_labels_settled_before_the_calibration_starts() -> None:
+    data = _monthly(horizon_days=90)
+    found = fit(data, ("logistic",), TrainConfig(), 1)
+    assert len(found.models["logistic"].calibrated["reference"]) == 600, "the leads of the last two moments"
+    # At the first of them, eight months in, nobody knows the outcome of leads of the three months before.
+    unsettled = (data.moments > 150 * 86_400) & (data.moments < 240 * 86_400)
+    other = np.where(unsettled, 1 - data.outcome, data.outcome)
+    again = fit(Labelled(data.table, other, data.moments, data.persons, 90), ("logistic",), TrainConfig(), 1)
+    assert unsettled.sum() == 600 and again.unseen == found.unseen
+
+
+def test_a_horizon_that_leaves_too_little_before_the_latest_leads_calibrates_on_all_rows() -> None:
+    # One moment is left with some 120 conversions, the same with some 80, and none.
+    for count, horizon_days, used in ((3000, 240, 600), (2000, 240, 2000), (3000, 300, 3000)):
+        model = fit(_monthly(horizon_days, count), ("logistic",), TrainConfig(), 1).models["logistic"]
+        assert len(model.calibrated["reference"]) == used, (count, horizon_days)
+
+
 def test_nobody_is_on_two_sides_of_a_fold() -> None:
     rng = np.random.default_rng(1)
     persons = rng.integers(0, 300, 1000)
