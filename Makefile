@@ -7,7 +7,7 @@ export DBT_SEND_ANONYMOUS_USAGE_STATS := false
 export DAGSTER_DISABLE_TELEMETRY := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down check test test-platforms test-sdk test-tensorflow bench bench-models lock clean
+.PHONY: help demo up down check test test-platforms test-sdk test-stream test-tensorflow bench bench-models lock clean
 
 help: ## Explain each target in a line
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,6 +40,10 @@ test-platforms: $(STAMP) ## Drive a real pretix, installed from its own package,
 test-sdk: $(STAMP) ## Build the JavaScript client and run its tests against the running service (Node 20)
 	@command -v npm >/dev/null || { echo "no npm found; Node 20 is needed for the JavaScript client"; exit 1; }
 	$(BIN)/python -m pytest tests/sdk
+
+test-stream: $(STAMP) ## Run Apache Kafka itself (Java 17, Maven) and drive `integrator stream` through it, kills and all
+	@scripts/kafka fetch >/dev/null
+	$(BIN)/python -m pytest tests/stream --timeout 600
 
 test-tensorflow: $(STAMP) ## Install the optional extra and let a TensorFlow model take part as a challenger
 	@$(BIN)/python -m uv pip install --quiet --python $(BIN)/python --require-hashes --no-deps -r requirements-tensorflow.lock

@@ -157,6 +157,44 @@ class Settings(BaseSettings):
     drop_settle_seconds: float = Field(
         30.0, ge=0, description="How long a dropped file must not have changed before it is read."
     )
+    kafka_bootstrap: str | None = Field(
+        None, description="Kafka's first addresses, `host:port` with commas between; unset: no Kafka, in or out."
+    )
+    kafka_security: Literal["plaintext", "ssl", "sasl_plaintext", "sasl_ssl"] = Field(
+        "plaintext", description="How Kafka is spoken to; beyond your own network `ssl` or `sasl_ssl`."
+    )
+    kafka_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
+        "SCRAM-SHA-512", description="How `INTEGRATOR_KAFKA_USER` logs in, with one of the `sasl` securities."
+    )
+    kafka_user: str | None = Field(None, description="Who logs in at Kafka.")
+    kafka_password: SecretStr | None = Field(None, description="The password of `INTEGRATOR_KAFKA_USER`.")
+    kafka_ca: Path | None = Field(
+        None, description="PEM file: who signs the brokers' certificates, if not a public one."
+    )
+    kafka_cert: Path | None = Field(None, description="PEM file: our certificate, where the brokers want one.")
+    kafka_key: Path | None = Field(None, description="PEM file: the key of `INTEGRATOR_KAFKA_CERT`.")
+    kafka_group: str = Field("integrator", min_length=1, description="The consumer group of `integrator stream`.")
+    kafka_records_topic: str = Field("integrator.records.v1", min_length=1, description="Where records come in.")
+    kafka_dead_letter_topic: str = Field(
+        "integrator.records.dlq.v1", min_length=1, description="Where records go that cannot be read."
+    )
+    kafka_insights_topic: str = Field("integrator.insights.v1", min_length=1, description="Where insights go out.")
+    kafka_create_topics: bool = Field(
+        True, description="Whether `integrator stream` makes the three topics if they are not there."
+    )
+    kafka_partners: str = Field(
+        "", description="The partners whose records are taken from Kafka, with commas between; empty: all registered."
+    )
+    kafka_batch_records: int = Field(500, ge=1, le=10_000, description="How many records of a partner land at once.")
+    kafka_record_kibibytes: int = Field(
+        1024, ge=1, le=65_536, description="How large one record from Kafka may be; a larger one is a dead letter."
+    )
+    kafka_held_mebibytes: float = Field(
+        64.0, gt=0, description="How much of what was read from Kafka waits to land before reading pauses."
+    )
+    kafka_metrics_port: int | None = Field(
+        None, ge=1, le=65535, description="Loopback port of `integrator stream`'s `/metrics`; none unless set."
+    )
     dagster_port: int = Field(
         3000, ge=0, le=65535, description="Preferred port of Dagster's page; the next free one is taken."
     )

@@ -22,6 +22,7 @@ from integrator.cli import (
     platforms,
     quality,
     quarantine,
+    stream,
     webhooks,
     widgets,
 )
@@ -45,6 +46,7 @@ data.register(app)
 insights.register(app)
 backtest.register(app)
 quality.register(app)
+stream.register(app)
 app.add_typer(partners.app, name="partners")
 app.add_typer(clients.app, name="clients")
 app.add_typer(keys.app, name="keys")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:  # the registry of channels is read when Dagster loads, which must stay short
     from sqlalchemy import Connection
 
+    from integrator.settings import Settings
     from integrator.storage.cache import Cache
     from integrator.storage.database import Database
 
@@ -34,6 +35,8 @@ class Publication:
     input_position: int
     confirmed: tuple[str, ...]
     """Insight ids that were looked at and did not change."""
+    settings: "Settings"
+    """Where channels beyond the database find their far end."""
 
 
 class Channel(Protocol):

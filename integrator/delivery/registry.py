@@ -10,6 +10,7 @@ CHANNELS: tuple[ChannelSpec, ...] = (
     ChannelSpec("webhook", "Webhooks"),
     ChannelSpec("cache", "Cache of the realtime API"),
     ChannelSpec("host_database", "Host databases"),
+    ChannelSpec("kafka", "Kafka"),
 )
 
 

@@ -73,7 +73,7 @@ def publish(services: Services, partner: str, use_case: str, *, run_id: str) -> 
         publication = Publication(
             partner=partner, use_case=use_case, run_id=run_id, at=scoring.scored_at, now=services.clock(),
             stale_after=scoring.scored_at + timedelta(hours=spec.stale_after_hours), as_of=scoring.as_of,
-            input_position=scoring.input_position, confirmed=tuple(plan.confirmed),
+            input_position=scoring.input_position, confirmed=tuple(plan.confirmed), settings=services.settings,
         )  # fmt: skip
         prediction_log.write_staged(
             connection, partner, use_case, run_id,

@@ -17,6 +17,7 @@ from integrator.contracts.errors import invalid
 from integrator.contracts.records import KINDS, Contact, LandingResult, Record
 from integrator.storage import quarantine
 from integrator.storage.connections import move_cursor
+from integrator.storage.crypto import MasterKey
 from integrator.storage.database import Database
 from integrator.storage.landing_merge import Merged, lock, merge, stage, staging, unstage
 from integrator.storage.landing_personal import Batch, policies, remember, to_vault, without_erased
@@ -88,31 +89,49 @@ def land(
     What needs no decision about attributes is made ready and copied over before the lock is taken, so that of two
     batches at once one is read while the other is merged.
     """
-    kind, records, master = reading.kind, reading.records, database.master
-    digests = hashes(master.derive(f"landing:{partner}"), records)
-    distinct = len({record.native_id for record in records}) == len(records)
+    digests = hashes(database.master.derive(f"landing:{partner}"), reading.records)
     with database.partner(partner) as connection, staging(connection):
-        batch = Batch(
-            connection, partner, platform, kind, now, data_key(connection, master, partner),
-            master.derive(f"identity:{partner}"),
+        result = land_in(
+            connection, database.master, partner, platform, reading, digests, now=now,
+            allowed_attributes=allowed_attributes,
         )  # fmt: skip
-        parts = list(zip(reading.lines, records, digests, _splits(batch, records, allowed_attributes), strict=True))
-        if parts:
-            stage(connection, kind, csv(kind, parts))
-            lock(connection, partner, platform, kind)
-        kept, erased = without_erased(batch, parts)
-        if erased:
-            unstage(connection, kind, [error.line for error in erased])
-        merged = Merged(0, 0)
-        if kept:
-            merged = merge(connection, partner, platform, kind, now, count=len(kept), distinct=distinct)
-        to_vault(batch, kept)
-        quarantine.add(connection, batch.key, partner, platform, kind, reading.rejected, now, strict=reading.strict)
-        rejected = sorted([*(error for _, error in reading.rejected), *erased], key=lambda error: error.line)
-        result = LandingResult(merged.inserted, merged.incoming - merged.inserted, len(rejected), rejected)
         if within is not None:
             within(connection, result)
     return result
+
+
+def land_in(
+    connection: Connection,
+    master: MasterKey,
+    partner: str,
+    platform: str,
+    reading: Reading,
+    digests: Sequence[bytes],
+    *,
+    now: datetime,
+    allowed_attributes: Iterable[str] = (),
+) -> LandingResult:
+    """The same in a transaction of the caller's, inside `staging`; `digests` are the records' keyed hashes."""
+    kind, records = reading.kind, reading.records
+    distinct = len({record.native_id for record in records}) == len(records)
+    batch = Batch(
+        connection, partner, platform, kind, now, data_key(connection, master, partner),
+        master.derive(f"identity:{partner}"),
+    )  # fmt: skip
+    parts = list(zip(reading.lines, records, digests, _splits(batch, records, allowed_attributes), strict=True))
+    if parts:
+        stage(connection, kind, csv(kind, parts))
+        lock(connection, partner, platform, kind)
+    kept, erased = without_erased(batch, parts)
+    if erased:
+        unstage(connection, kind, [error.line for error in erased])
+    merged = Merged(0, 0)
+    if kept:
+        merged = merge(connection, partner, platform, kind, now, count=len(kept), distinct=distinct)
+    to_vault(batch, kept)
+    quarantine.add(connection, batch.key, partner, platform, kind, reading.rejected, now, strict=reading.strict)
+    rejected = sorted([*(error for _, error in reading.rejected), *erased], key=lambda error: error.line)
+    return LandingResult(merged.inserted, merged.incoming - merged.inserted, len(rejected), rejected)
 
 
 def _splits(batch: Batch, records: Sequence[Record], allowed: Iterable[str]) -> Iterable[Split]:

@@ -61,6 +61,11 @@ def staging(connection: Connection) -> Iterator[None]:
         raise
 
 
+def empty(connection: Connection, kind: str) -> None:
+    """Take out all staged rows: they have been merged, and the transaction goes on with others."""
+    connection.execute(text(f"delete from incoming_{kind}"))
+
+
 def unstage(connection: Connection, kind: str, lines: Sequence[int]) -> None:
     """Take staged rows back out."""
     connection.execute(text(f"delete from incoming_{kind} where ordinal = any(:lines)"), {"lines": list(lines)})

@@ -1,0 +1,119 @@
+"""From the insight tables to the topic: whatever is committed is produced, at least once, in order, as soon as it can be.
+
+The tables are the outbox: a version stays there, and a partner's position says what has been produced. A position moves
+in the transaction that held it while the brokers acknowledged; killed in between, the same versions go out again, and a
+reader tells them by `id` and `insight_version`.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from datetime import datetime
+
+from integrator.contracts.errors import NotFound, TransientError, Unavailable
+from integrator.delivery.kafka.client import Cluster
+from integrator.delivery.kafka.producer import Outgoing, Sender, TooLarge
+from integrator.settings import Settings
+from integrator.storage import logs, stream_relay
+from integrator.storage.database import Database
+from integrator.storage.stream_relay import Outgo, Topic
+
+BATCH = 500
+# While brokers are away nobody waits for them again and again: a night has hundreds of publications.
+REST_SECONDS = 15.0
+log = logging.getLogger("integrator.kafka")
+
+
+class Relay:
+    """One for each process; any number of processes may relay at once, a partner is one's at a time."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._cluster, self._sender = Cluster(settings), Sender(settings)
+        self._rests_until = 0.0
+        self._reason = ""
+        self._lock = threading.Lock()
+
+    def relay(self, database: Database, partner: str, clock: Callable[[], datetime]) -> int:
+        """Produce what the partner's topic does not have yet; how many versions. `Unavailable` while brokers are away."""
+        self._require_rested()
+        try:
+            topic = Topic(*self._topic())
+            total = 0
+            while produced := self._batch(database, partner, topic, clock()):
+                total += produced
+            return total
+        except TransientError as error:
+            with self._lock:
+                self._rests_until, self._reason = time.monotonic() + REST_SECONDS, str(error)
+            raise
+
+    def close(self) -> None:
+        """Give back the producer's connections."""
+        self._sender.close()
+
+    def _require_rested(self) -> None:
+        with self._lock:
+            if time.monotonic() < self._rests_until:
+                raise Unavailable(f"Kafka was away a moment ago: {self._reason}")
+
+    def _topic(self) -> tuple[str, str]:
+        name = self._settings.kafka_insights_topic
+        try:
+            return self._cluster.topic(name)
+        except NotFound as error:
+            if not self._settings.kafka_create_topics:
+                raise Unavailable(str(error)) from error
+        self._cluster.create_topics([name])
+        return self._cluster.topic(name, fresh=True)
+
+    def _batch(self, database: Database, partner: str, topic: Topic, now: datetime) -> int:
+        with database.partner(partner) as connection:
+            if not stream_relay.claim(connection, partner, topic, now):
+                return 0
+            batch = _each_once(stream_relay.following(connection, partner, topic, BATCH))
+            if not batch:
+                return 0
+            for too_large in self._produce(partner, batch):
+                facts = {"channel": "kafka", "insight_id": too_large.insight_id, "reason": "too large for the topic"}
+                logs.event(connection, partner, "channel.refused", now, facts)
+            stream_relay.advance(connection, partner, topic, batch, now)
+        return len(batch)
+
+    def _produce(self, partner: str, batch: Sequence[Outgo]) -> list[Outgo]:
+        """Those no topic takes; they must not keep the others waiting for ever."""
+        messages = [self._message(partner, one) for one in batch]
+        try:
+            self._sender.send(messages)
+        except TooLarge:
+            return [one for one, message in zip(batch, messages, strict=True) if not self._fits(message)]
+        return []
+
+    def _fits(self, message: Outgoing) -> bool:
+        try:
+            self._sender.send([message])
+        except TooLarge:
+            log.error("an insight of %d bytes is too large for %s", len(message.value or b""), message.topic)
+            return False
+        return True
+
+    def _message(self, partner: str, one: Outgo) -> Outgoing:
+        kind = "insight.withdrawn" if one.status == "withdrawn" else "insight.updated"
+        headers = (
+            ("type", kind.encode()), ("id", one.insight_id.encode()), ("insight_version", str(one.insight_version).encode()),
+        )  # fmt: skip
+        key = f"{partner}/{one.use_case}/{one.subject_id}"
+        return Outgoing(self._settings.kafka_insights_topic, key.encode(), one.document.encode(), headers)
+
+
+def _each_once(versions: Sequence[Outgo]) -> list[Outgo]:
+    """Up to where an insight comes a second time: its next version goes out once this one was taken."""
+    seen: set[str] = set()
+    found = []
+    for one in versions:
+        if one.insight_id in seen:
+            break
+        seen.add(one.insight_id)
+        found.append(one)
+    return found
