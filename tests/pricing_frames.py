@@ -15,7 +15,7 @@ from models.pricing.demand import product_key
 from models.pricing.predict import PriceModel
 
 CONTEXT = Context(
-    partner="shop", timezone="Asia/Taipei", currency="TWD", region="TW", as_of=datetime(2026, 3, 1, tzinfo=UTC)
+    partner="shop", timezone="Asia/Taipei", currency="TWD", region="TW", as_of=datetime(2026, 1, 26, tzinfo=UTC)
 )
 START = date(2025, 11, 3)
 

@@ -60,7 +60,8 @@ class History:
 
 
 def prepared(frame: pl.DataFrame, timezone: str = "UTC") -> pl.DataFrame:
-    """The frame with `unit` and `local`: the platform and its series, else venue and category; local start, naive.
+    """The frame with `unit` (the platform and its series, else venue and category), `local` (the start, naive) and
+    `opened_on` (the date sales opened).
 
     `timezone` counts where a row names none. The local date is `starts_on` where it is known.
     """
@@ -87,7 +88,8 @@ def _localized(part: pl.DataFrame, zone: str, otherwise: str) -> pl.DataFrame:
     local = pl.col("starts_at").cast(pl.Datetime("us", "UTC")).dt.convert_time_zone(zone).dt.replace_time_zone(None)
     noon = pl.col("starts_on").cast(pl.Datetime("us")) + timedelta(hours=12)
     moved = pl.col("starts_on").cast(pl.Datetime("us")) + (local - local.dt.truncate("1d"))
-    return part.with_columns(pl.coalesce(moved, local, noon).alias("local"))
+    opened = pl.col("on_sale_at").cast(pl.Datetime("us", "UTC")).dt.convert_time_zone(zone).dt.date()
+    return part.with_columns(pl.coalesce(moved, local, noon).alias("local"), opened.alias("opened_on"))
 
 
 def past(frame: pl.DataFrame) -> pl.DataFrame:

@@ -47,7 +47,7 @@ class PooledAttendance:
         own, facts = row.get(POOLED), row["history"]
         if own is None or facts is None or facts["is_silent"] or facts["has_ended"]:
             return by_rule(row)
-        if row["features"]["lead"] > facts["reach"]:
+        if row["features"]["lead"] > facts["borrowed_reach"]:
             return by_rule(row)
         return self._one(row, own, self._state["cadences"][row["cadence"]])
 

@@ -45,9 +45,8 @@ def rows(live: pl.DataFrame, context: Context) -> list[FeatureRow]:
     full = prepared(live, context.timezone)
     now = context.as_of.astimezone(ZoneInfo(context.timezone)).replace(tzinfo=None)
     found = history_of(full)
-    coming = full.filter(
-        ~pl.col("is_past") & (pl.col("status") == "scheduled") & (pl.col("local").dt.date() >= now.date())
-    ).sort("local", "unit", "event_id")
+    # Not by date: west of the partner's zone the day of what starts in an hour may be over where the partner is.
+    coming = full.filter(~pl.col("is_past") & (pl.col("status") == "scheduled")).sort("local", "unit", "event_id")
     events = _with_bookings(event_rows(found, full, coming, now, context), full, coming, context)
     return events + _series_rows(events, full, now.date(), context)
 
@@ -213,11 +212,12 @@ def _facts(grid: Grid, unit: int, today: date, scales: Floats) -> dict[str, Any]
     last = grid.calendar.when[unit, known[-1]].astype("datetime64[D]").item()
     silent = max(SILENT_DAYS, SILENT_STEPS * grid.cadence.days) if grid.is_regular else OFF_SEASON_DAYS
     span = int(known[-1] - known[0]) + 1
-    reach = span // 3 if len(known) >= grid.cadence.known else max(span // 3, grid.cadence.horizon // 2)
     return {
         "known": len(known),
         "span": span,
-        "reach": reach,
+        "reach": max(1, span // 3),
+        # Where others' histories stand behind it: half of a cadence's horizon, however short its own.
+        "borrowed_reach": max(span // 3, grid.cadence.horizon // 2),
         "silent_days": (today - last).days,
         "is_silent": (today - last).days > silent,
         "has_ended": (today - last).days > max(ENDED_DAYS, SILENT_STEPS * grid.cadence.days),

@@ -34,9 +34,8 @@ def waterfall(
 
 
 def binding(steps: list[Contribution]) -> str | None:
-    """The bound that moved the price most; None where none did."""
-    held = max((step for step in steps if step.factor in HOLDS), key=lambda step: abs(step.effect), default=None)
-    return None if held is None else held.factor
+    """The bound that holds the price where it is, the last on the way; None where none does."""
+    return next((step.factor for step in reversed(steps) if step.factor in HOLDS), None)
 
 
 def summary(

@@ -35,6 +35,8 @@ def refusal(row: FeatureRow, facts: Facts) -> Refusal | None:
     seller who finds that has most likely measured it wrong (Lerner 1934). Where seats run out anyway, the price that
     just sells them is the best whatever the side, and below zero is enough.
     """
+    if has_ended(row):
+        return Refusal(code="ended", words={"last_day": row["last_day"]})
     if row["event"] is not None and row["event"]["left"] <= 0:
         return Refusal(code="sold_out", words={})
     if row["weeks"] < LEAST_WEEKS:
@@ -42,6 +44,11 @@ def refusal(row: FeatureRow, facts: Facts) -> Refusal | None:
         code = "weeks_first" if row["weeks"] == 1 else "weeks_last" if left == 1 else "weeks"
         return Refusal(code=code, words={"weeks": row["weeks"], "needed": LEAST_WEEKS, "left": left})
     return _too_little(row) or _no_effect(row, facts)
+
+
+def has_ended(row: FeatureRow) -> bool:
+    """Whether the partner's sales end so long ago that a price from them would have expired before it was said."""
+    return bool(row.get("has_ended", False))
 
 
 def told(refused: Refusal, row: FeatureRow, facts: Facts, say: Catalogue) -> str:

@@ -48,6 +48,8 @@ class KeepPrice:
 
     def _one(self, row: FeatureRow) -> Prediction:
         say = catalogue("pricing", row["language"])
+        if identify.has_ended(row):
+            return self._ended(row, say)
         price, cost = row["current_price"], row["unit_cost"]
         week = 7 / row["period_days"] * float(np.mean(row["recent"]["quantity"] or [0.0]))
         details = _details(row, say) | {
@@ -61,6 +63,14 @@ class KeepPrice:
             confidence_label="low", coverage=None, observations=int(row["days"]), baseline=price, contributions=(),
             summary=say("summary.rule", current=explain.shown(price, say), currency=row["currency"]),
             details=details, records=int(row["lines"]),
+        )  # fmt: skip
+
+    def _ended(self, row: FeatureRow, say: Catalogue) -> Prediction:
+        return Prediction(
+            subject=_subject(row), status="refused", rung="rule", value=None, unit=row["currency"], interval=None,
+            confidence_label="low", coverage=None, observations=int(row["days"]), baseline=None, contributions=(),
+            summary=say("refused.ended", last_day=row["last_day"]), details=_details(row, say) | {"family": "seasonal_mean"},
+            records=int(row["lines"]),
         )  # fmt: skip
 
 

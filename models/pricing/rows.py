@@ -44,6 +44,7 @@ class _Shared:
         self.recent = slice(max(0, found.length - LEVEL_PERIODS), found.length)
         self.active = found.is_active
         self.shares = _event_shares(found, self.recent)
+        self.expiry = _expiry(found.last_day)
 
     def row(self, i: int) -> FeatureRow:
         """The row of one product."""
@@ -75,7 +76,8 @@ class _Shared:
             "now": self._now(i),
             "event": self._event(i),
             "lines": int(found.lines[i].sum()),
-            "expires_at": _expiry(found.last_day),
+            "expires_at": rfc3339(self.expiry),
+            "has_ended": self.expiry <= self.context.as_of,
         }
 
     def _recent(self, i: int) -> dict[str, Any]:
@@ -123,8 +125,9 @@ class _Shared:
 def _event_shares(found: Panel, recent: slice) -> Floats:
     """Each product's share of what was sold lately for its event: of the seats left, it is taken to sell so many."""
     sold = found.quantity[:, recent].sum(axis=1)
-    total: dict[str, float] = {}
-    ids = [str(facts["event_id"]) if facts else "" for facts in found.events]
+    total: dict[tuple[str, str], float] = {}
+    events = zip(found.keys, found.events, strict=True)
+    ids = [(platform, str(facts["event_id"])) if facts else ("", "") for (platform, _, _), facts in events]
     for name, quantity in zip(ids, sold.tolist(), strict=True):
         total[name] = total.get(name, 0.0) + quantity
     return np.array([q / total[name] if total[name] > 0 else 1.0 for name, q in zip(ids, sold.tolist(), strict=True)])
@@ -170,10 +173,10 @@ def _history(log_price: Floats, periods: NDArray[np.intp], period_days: int) -> 
     }
 
 
-def _expiry(last_day: date) -> str:
+def _expiry(last_day: date) -> datetime:
     """A week after the end of the last week of data: from the data, so that unchanged data gives the same insight."""
     monday = last_day - timedelta(days=last_day.weekday()) + timedelta(days=14)
-    return rfc3339(datetime.combine(monday, time(), UTC))
+    return datetime.combine(monday, time(), UTC)
 
 
 def _rounded(values: Floats) -> list[float | None]:

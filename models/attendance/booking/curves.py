@@ -191,10 +191,9 @@ def days_left(day: date, moment: datetime, timezone: str) -> float:
 def _lead(row: Mapping[str, Any], found: Sequence[tuple[int, int]]) -> float | None:
     """Days on sale until the start: since the first sale, or the announced opening where that came before it."""
     first = float(found[0][0]) if found else None
-    opening = row["on_sale_at"]
-    if opening is None:
+    if row["opened_on"] is None:
         return first
-    announced = float((row["local"].date() - opening.date()).days)
+    announced = float((row["local"].date() - row["opened_on"]).days)
     return max(announced, 0.0) if first is None else max(announced, first)
 
 

@@ -1,7 +1,8 @@
 """From the frame to histories and feature rows: what counts, what is seen, what never is."""
 
 import json
-from datetime import timedelta
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
 
 import numpy as np
 import polars as pl
@@ -120,3 +121,24 @@ def test_readiness_counts_and_says_how_long() -> None:
     assert str(few).startswith("20 of 42 days of attendance history, about 22 days; 20 of 21 days")
     assert readiness(history(training(arena()))).rung == "partner"
     assert readiness(history(frame())).rung == "none"
+
+
+def test_what_starts_in_an_hour_west_of_the_partners_zone_keeps_its_row() -> None:
+    """In Tokyo it is the 2nd; in Los Angeles the evening of the 1st has not begun."""
+    now = datetime(2026, 3, 2, tzinfo=UTC)
+    tonight = datetime(2026, 3, 2, 2, tzinfo=UTC)
+    days = [event("bar", date(2026, 3, 1) - timedelta(days=n), 50 + n) for n in range(1, 40)]
+    soon = event(
+        "bar", date(2026, 3, 1), None, starts_at=tonight, is_past=False, status="scheduled", event_id="tonight"
+    )
+    there = [{**one, "timezone": "America/Los_Angeles"} for one in (*days, soon)]
+    made = rows(frame(there), replace(CONTEXT, timezone="Asia/Tokyo", as_of=now))
+    (row,) = [row for row in made if row["subject"]["id"] == "tonight"]
+    assert row["history"] is not None and row["features"]["lead"] == 1 and row["date"] == "2026-03-01"
+
+
+@pytest.mark.parametrize(("days", "reach"), [(2, 1), (3, 1), (6, 2), (30, 10), (60, 20)])
+def test_a_history_supports_a_third_of_itself(days: int, reach: int) -> None:
+    made = rows(frame(series("young", synthetic_people(days, level=80, seed=2))), CONTEXT)
+    facts = [row["history"] for row in made if row["subject"]["kind"] == "event"]
+    assert facts and {one["reach"] for one in facts} == {reach}

@@ -79,6 +79,12 @@ def test_the_sale_is_as_long_as_the_first_ticket_or_the_announced_opening_says()
     assert found.events.lead.tolist() == [20, (day - opened.date()).days, 200]
 
 
+def test_the_opening_is_a_day_of_the_events_own_zone() -> None:
+    opened = datetime(2025, 12, 31, 13, tzinfo=UTC)  # midnight in Sydney, of the new year
+    found = past_of(row(event_id="a", bookings="[[20, 1]]", on_sale_at=opened, timezone="Australia/Sydney"))
+    assert found.events.lead.tolist() == [(TODAY - timedelta(days=10) - date(2026, 1, 1)).days]
+
+
 @pytest.mark.parametrize(("capacity", "price"), [(0, float("nan")), (-5, None), (None, float("inf"))])
 def test_what_makes_no_sense_is_unknown(capacity: int | None, price: float | None) -> None:
     found = past_of(row(capacity=capacity, average_price=price))

@@ -1,7 +1,8 @@
 """Pricing on input that no shop should send: each gives a row, a refusal with its reason, or NotReady with counts."""
 
 import json
-from datetime import timedelta
+from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from integrator.contracts.errors import NotReady
 from models.base import FeatureRow, Prediction, TrainConfig, Trained
 from models.pricing import demand
 from models.pricing.panel import panel
+from models.pricing.predict import PriceModel
 from models.pricing.spec import USE_CASE
 from models.pricing.train import CANDIDATES
 from models.rounding import sums
@@ -164,14 +166,24 @@ def test_closed_weeks_are_not_taken_for_weeks_without_demand(frame: pl.DataFrame
     assert own.mean() == pytest.approx(-3.0, abs=0.6)
 
 
-def test_a_shop_that_closed_a_year_ago_still_says_how_old_its_prices_are(frame: pl.DataFrame) -> None:
-    rows = USE_CASE.rows(frame, CONTEXT)
+def test_a_shop_that_closed_a_year_ago_is_refused_whoever_serves(frame: pl.DataFrame, trained: Trained) -> None:
     old = frame.with_columns(pl.col("sold_on").dt.offset_by("-1y"))
-    earlier = USE_CASE.rows(old, CONTEXT)
-    assert {row["expires_at"] for row in earlier} < {
-        f"2025-0{month}-0{day}T00:00:00Z" for month in (1, 2) for day in range(1, 10)
-    }
-    assert len(earlier) == len(rows)
+    rows = USE_CASE.rows(old, CONTEXT)
+    assert len(rows) == len(USE_CASE.rows(frame, CONTEXT)) and all(row["has_ended"] for row in rows)
+    for model in (trained.model, USE_CASE.rule()):
+        for prediction in model.predict(rows):
+            check(prediction)
+            assert (prediction.status, prediction.value, prediction.interval) == ("refused", None, None)
+            assert "no sale of any product is known after 2025-01-2" in prediction.summary
+    assert isinstance(trained.model, PriceModel)
+    assert trained.model.what_if(rows[0], 100.0)["is_identified"] is False
+
+
+def test_a_price_is_said_until_it_expires(frame: pl.DataFrame) -> None:
+    expires = datetime.fromisoformat(USE_CASE.rows(frame, CONTEXT)[0]["expires_at"])
+    for moment, has_ended in ((expires - timedelta(seconds=1), False), (expires, True)):
+        rows = USE_CASE.rows(frame, replace(CONTEXT, as_of=moment))
+        assert {row["has_ended"] for row in rows} == {has_ended}
 
 
 @pytest.mark.parametrize(

@@ -92,7 +92,7 @@ def test_a_stored_row_and_a_stored_state_give_the_same(trained: Trained, rows: l
 
 def test_unchanged_data_gives_the_same_insight_later(frame: pl.DataFrame, rows: list[FeatureRow]) -> None:
     later = Context(
-        partner="shop", timezone="Asia/Taipei", currency="TWD", region="TW", as_of=datetime(2026, 4, 1, tzinfo=UTC)
+        partner="shop", timezone="Asia/Taipei", currency="TWD", region="TW", as_of=datetime(2026, 2, 1, tzinfo=UTC)
     )
     assert USE_CASE.rows(frame.sample(fraction=1, shuffle=True, seed=1), later) == rows
     assert rows[0]["expires_at"] == "2026-02-02T00:00:00Z"
@@ -344,3 +344,13 @@ def test_an_elasticity_too_steep_to_believe_is_bounded(rows: list[FeatureRow]) -
 @pytest.mark.parametrize(("price", "text"), [(135.0, "135"), (134.5, "134.5"), (12500.0, "12,500"), (0.99, "0.99")])
 def test_a_price_is_shown_with_the_digits_it_has(price: float, text: str) -> None:
     assert explain.shown(price, SAY) == text
+
+
+def test_of_two_bounds_on_the_way_the_last_one_is_named() -> None:
+    """Far below 80 would earn most, 76 is the floor; what holds it at 90 is the largest change at once."""
+    row = at(100.0, unit_cost=20.0, lowest_price=80.0, highest_price=120.0)
+    found = only(sure(-4.0, row=row), row)
+    effects = {one.factor: one.effect for one in found.contributions}
+    assert {"floor", "max_change"} <= set(effects) and abs(effects["floor"]) > abs(effects["max_change"])
+    assert (found.value, found.details["binding"]) == (90.0, "max_change")
+    assert "maximum change" in found.summary and "floor" not in found.summary

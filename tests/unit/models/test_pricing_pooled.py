@@ -96,7 +96,7 @@ def test_a_row_s_prediction_is_its_own() -> None:
 @pytest.mark.parametrize(
     ("live", "reason"),
     [
-        (shop(2, 35, seed=8), "weeks"),
+        (shop(2, 35, seed=8).with_columns(pl.col("sold_on").dt.offset_by("49d")), "weeks"),
         (shop(2, 84, seed=8).with_columns(unit_price=pl.lit(100).cast(pl.Decimal(18, 6))), None),
         (shop(2, 84, elasticity=0.0, seed=8), "turning"),
         (shop(2, 84, elasticity=2.0, seed=8), "sign"),

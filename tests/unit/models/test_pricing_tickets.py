@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -17,6 +18,7 @@ from models.pricing.spec import USE_CASE
 from models.rounding import sums
 from tests.pricing_frames import CONTEXT, ROW, START, at, line, shop, sure
 
+MARCH = replace(CONTEXT, as_of=datetime(2026, 3, 1, tzinfo=UTC))
 EVENT = {"starts_at": "2026-02-14T19:00:00Z", "days_to_go": 20, "capacity": 500, "left": 200, "left_here": 200.0}
 
 
@@ -89,7 +91,7 @@ def tickets(day: int, *, events: int = 1, capacity: int | None = 300, sold: int 
 
 
 def test_a_row_knows_its_share_of_the_seats_left_and_the_days_to_go() -> None:
-    rows = USE_CASE.rows(tickets(10), CONTEXT)
+    rows = USE_CASE.rows(tickets(10), MARCH)
     by_tier = {row["tier"]: row["event"] for row in rows}
     assert by_tier["stalls"] == {
         "starts_at": "2026-03-11T19:00:00Z", "days_to_go": 10, "capacity": 300, "left": 180, "left_here": 135.0,
@@ -99,6 +101,14 @@ def test_a_row_knows_its_share_of_the_seats_left_and_the_days_to_go() -> None:
     json.dumps(rows, allow_nan=False)
 
 
+def test_the_same_number_on_two_platforms_is_two_events() -> None:
+    here = tickets(10)
+    there = here.with_columns(platform=pl.lit("eventbrite"), quantity=pl.col("quantity") * 5)
+    alone = {row["tier"]: row["event"]["left_here"] for row in USE_CASE.rows(here, MARCH)}
+    beside = USE_CASE.rows(pl.concat([here, there]), MARCH)
+    assert {row["tier"]: row["event"]["left_here"] for row in beside if row["platform"] != "eventbrite"} == alone
+
+
 @pytest.mark.parametrize(
     "frame",
     [tickets(0).with_columns(event_starts_at=pl.lit(datetime(2026, 2, 1, tzinfo=UTC))), tickets(10, capacity=None),
@@ -106,7 +116,7 @@ def test_a_row_knows_its_share_of_the_seats_left_and_the_days_to_go() -> None:
     ids=["over", "no capacity", "several events", "no column", "no event"],
 )  # fmt: skip
 def test_what_is_no_ticket_to_one_coming_event_with_known_seats_has_none(frame: pl.DataFrame) -> None:
-    assert {row["event"] is None for row in USE_CASE.rows(frame, CONTEXT)} == {True}
+    assert {row["event"] is None for row in USE_CASE.rows(frame, MARCH)} == {True}
 
 
 def test_more_sold_than_there_are_seats_leaves_none() -> None:
