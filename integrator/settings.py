@@ -147,6 +147,11 @@ class Settings(BaseSettings):
     push_held_mebibytes: float = Field(
         256.0, gt=0, description="How much of pushed bodies one process holds at once; a partner has half of it."
     )
+    score_threads: int = Field(4, ge=1, le=32, description="How many live scores are worked on at once in one process.")
+    live_models: int = Field(
+        32, ge=1, description="How many partners' models one process keeps loaded; the least lately asked goes first."
+    )
+    live_score_days: int = Field(180, ge=1, description="How many days live scores are kept, to be explained.")
     drop_url: str | None = Field(
         None,
         description="Where files are dropped, a folder for each partner: `file:///folder` or `s3://bucket/prefix`.",

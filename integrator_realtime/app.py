@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
+from integrator.steps.champions import Champions
 from integrator.steps.deliver import keep_delivering
 from integrator.steps.host_sync import keep_syncing
 from integrator.steps.services import Services
@@ -28,6 +29,7 @@ from integrator_realtime.routes import (
     quality,
     quarantine,
     records,
+    score,
     widgets,
 )
 from integrator_realtime.viewers import Viewers
@@ -49,11 +51,15 @@ def create_app(
     viewers = Viewers(gateway, origins)
     intake = Intake(services.settings)
     landing = PushLanding(services, intake)
+    champions = Champions(
+        services, services.settings.live_models, lambda what: metrics.add("integrator_models_total", what=what)
+    )
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         await gateway.open()
         log.start()
+        champions.start()
         if warm:
             landing.workers.start()
         stop = threading.Event()
@@ -67,6 +73,7 @@ def create_app(
         stop.set()
         for sender in senders if deliver else ():
             sender.join(timeout=20)
+        champions.close()
         landing.close()
         log.close()
         await gateway.close()
@@ -82,7 +89,8 @@ def create_app(
     app.include_router(feedback.router(gateway, metrics, intake))
     app.include_router(quarantine.router(gateway, intake))
     app.include_router(oauth.router(gateway))
-    app.include_router(about.router(gateway, metrics))
+    app.include_router(score.router(gateway, metrics, intake, champions))
+    app.include_router(about.router(gateway, metrics, champions))
     app.include_router(quality.router(gateway))
     app.include_router(connections.router(gateway))
     app.include_router(host_databases.router(gateway))

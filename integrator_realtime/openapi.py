@@ -14,6 +14,7 @@ from integrator.contracts import feedback, insight, records
 from integrator.security.scopes import SCOPES
 from integrator_realtime.openapi_schemas import SCHEMAS, Schema, ref
 from integrator_realtime.problems import MEDIA_TYPE, TITLES
+from integrator_realtime.routes.score_described import SHAPES as SCORES
 
 # The longest prefix that fits decides.
 SCOPE_OF = {
@@ -49,6 +50,7 @@ PARAMETERS: dict[tuple[str, str], Schema] = {
     ("quarantine", "kind"): KINDS, ("quality", "kind"): KINDS,
     ("quarantine", "platform"): {"type": "string", "maxLength": 40, "pattern": r"^[^\x00]*$"},
     ("quarantine", "field"): {"type": "string", "maxLength": 200, "pattern": r"^[^\x00]*$"},
+    ("score", "use_case"): {"type": "string", "enum": list(insight.USE_CASES)},
     ("insights", "use_case"): {"type": "string", "enum": list(insight.USE_CASES)},
 }  # fmt: skip
 MEDIA = {
@@ -97,7 +99,7 @@ def install(app: FastAPI) -> None:
 def complete(document: dict[str, Any]) -> dict[str, Any]:
     """The framework's document with everything shared put in, in place."""
     components = document.setdefault("components", {})
-    shapes: Schema = {**components.get("schemas", {}), **_contracts(), **SCHEMAS}
+    shapes: Schema = {**components.get("schemas", {}), **SCORES, **_contracts(), **SCHEMAS}
     for unused in ("HTTPValidationError", "ValidationError"):  # ours are problems
         shapes.pop(unused, None)
     components["schemas"] = shapes

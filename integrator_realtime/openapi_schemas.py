@@ -157,7 +157,10 @@ SCHEMAS: dict[str, Schema] = {
         about={"enum": ["feature", "prediction"]}, statistic=TEXT, value=maybe(NUMBER), p_value=maybe(NUMBER),
         threshold=NUMBER, drifted=maybe(FLAG), n_reference=COUNT, n_current=COUNT, reason=maybe(TEXT), at=MOMENT,
     ),
-    "Health": thing({"status": "ok"}, "status", status=TEXT, postgres=FLAG, redis=FLAG),
+    "Health": thing(
+        {"status": "ok"}, "status", status=TEXT, postgres=FLAG, redis=FLAG,
+        models=thing(None, loaded=COUNT, refused=many(thing(None, use_case=USE_CASE, version=TEXT))),
+    ),
     "Connection": thing(CONNECTED, connection_id=TEXT, platform=TEXT, status=TEXT, last_synced_at=maybe(MOMENT)),
     "HostDatabase": thing(
         HOST_DATABASE, name=TEXT, address=TEXT, tls=TEXT, table=TEXT, status=TEXT, status_reason=maybe(TEXT), behind=FLAG,

@@ -63,6 +63,20 @@ def problem(
     return Response(json.dumps(document), status, headers=headers, media_type=MEDIA_TYPE)
 
 
+def described(error: IntegratorError) -> dict[str, object]:
+    """A failure of one item among many: a problem without its request; what is not ours to show is not shown."""
+    slug, status, told = error.slug, error.status, str(error)
+    if status >= 500:
+        slug, told = ("defect", "something went wrong on our side")
+    title = TITLES.get(status, "Error")
+    document: dict[str, object] = {
+        "type": f"urn:integrator:problem:{slug}", "title": title, "status": status, "detail": told
+    }  # fmt: skip
+    if isinstance(error, InvalidInput) and error.field:
+        document["field"] = error.field
+    return document
+
+
 def install(app: FastAPI) -> None:
     """Answer every failure, the framework's own too, with a problem."""
     app.add_exception_handler(IntegratorError, _ours)

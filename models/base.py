@@ -58,6 +58,8 @@ class Context:
     seed: int = 20_240_229
     language: str = "en"
     """Of the sentences; feature rows carry it, so that a stored row speaks the same again."""
+    processing: str = "granted"
+    """The partner's stated default for contacts that say nothing of their consent: `granted` or `denied`."""
     earlier: "Mapping[tuple[str, str], float]" = field(default_factory=dict)
     """What was last said of a subject, by (platform, id), for use cases whose spec looks back; see `looks_back_days`."""
 
@@ -215,4 +217,49 @@ class UseCase(Protocol):
 
     def restore(self, state: Mapping[str, Any]) -> FittedModel:
         """The model that gave `state`, predicting the same; Defect when its `state_version` is unknown."""
+        ...
+
+
+@runtime_checkable
+class LiveUseCase(Protocol):
+    """How what a caller says just now becomes a feature row: what `models/<use_case>/live.py` holds as `LIVE`.
+
+    Facts are what `read` made of a payload: checked, JSON-able, `attributes` among them where there are any.
+    """
+
+    @property
+    def fields(self) -> Mapping[str, str]:
+        """What a payload may say, and in which form."""
+        ...
+
+    def read(self, payload: Mapping[str, Any]) -> dict[str, Any]:
+        """The facts of a payload; InvalidInput names the field, the value and what is allowed."""
+        ...
+
+    def blank(self, context: Context, horizon_days: int | None) -> "pl.DataFrame | None":
+        """A live frame of one subject of whom nothing is known; None where only known subjects can be asked about."""
+        ...
+
+    def reframed(
+        self, live: "pl.DataFrame", subject: Subject, facts: Mapping[str, Any], context: Context
+    ) -> "pl.DataFrame":
+        """The live frame as it would be if the facts held of the subject; InvalidInput where they cannot."""
+        ...
+
+    def needs_frame(self, facts: Mapping[str, Any]) -> bool:
+        """Whether the facts change what is made of the subject's history, so that the whole frame is needed."""
+        ...
+
+    def laid_over(
+        self, row: FeatureRow, facts: Mapping[str, Any], context: Context, stranger: Subject | None = None
+    ) -> FeatureRow:
+        """The row with the facts in the place of what it said; `stranger` is who stands in the place of nobody in it."""
+        ...
+
+    def unused(self, model: FittedModel, row: FeatureRow, facts: Mapping[str, Any]) -> dict[str, str]:
+        """What of the facts makes no difference to this model, with the reason in a few words."""
+        ...
+
+    def asking(self, model: FittedModel) -> FittedModel:
+        """The model as it answers rows that `laid_over` made; other rows as ever."""
         ...

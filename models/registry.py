@@ -1,8 +1,9 @@
 """The list of use cases: light specs, and the one way to get the code behind a name. Nothing else belongs here.
 
 To add a use case: a folder `models/<name>/` whose spec.py holds `USE_CASE` (its `spec` property returns
-`registry.spec("<name>")`), its feature SQL, and one entry below. One that has a pooled model too has a `pooled.py`
-beside it, which holds `POOLED`; one that models made elsewhere may take part in, an `outside.py` that holds `OUTSIDE`.
+`registry.spec("<name>")`) and whose live.py holds `LIVE`, its feature SQL, and one entry below. One that has a pooled
+model too has a `pooled.py` beside it, which holds `POOLED`; one that models made elsewhere may take part in, an
+`outside.py` that holds `OUTSIDE`.
 """
 
 from collections.abc import Mapping
@@ -11,7 +12,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, cast
 
 from integrator.contracts.errors import Defect, invalid
-from models.base import FittedModel, UseCase, UseCaseSpec
+from models.base import FittedModel, LiveUseCase, UseCase, UseCaseSpec
 from models.pooling.base import POOLED, PooledUseCase
 
 if TYPE_CHECKING:  # as in base: a sensor's tick must not pay for polars
@@ -91,6 +92,11 @@ def outside(name: str) -> "OutsideUseCase | None":
     """How use case `name` lets models made elsewhere take part, its code imported now; None where it does not."""
     module = f"models.{spec(name).name}.outside"
     return cast("OutsideUseCase", import_module(module).OUTSIDE) if find_spec(module) is not None else None
+
+
+def live(name: str) -> LiveUseCase:
+    """How use case `name` is asked about what a caller says just now, its code imported now."""
+    return cast(LiveUseCase, import_module(f"models.{spec(name).name}.live").LIVE)
 
 
 def restored(name: str, state: Mapping[str, Any], model: "Outside | None" = None) -> FittedModel:

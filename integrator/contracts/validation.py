@@ -102,7 +102,7 @@ def check(kind: str, records: Sequence[Record]) -> None:
         if "@" in record.native_id and E_MAIL.search(record.native_id):
             raise InvalidInput("looks like an e-mail address; allowed: an opaque id", field="native_id")
         if record.attributes:
-            _attributes(record.attributes)
+            check_attributes(record.attributes)
         for moment in moments_of(record):
             if moment is not None and not EARLIEST <= moment.year <= LATEST:
                 raise _moment(record)
@@ -147,7 +147,8 @@ def _moment(record: Record) -> InvalidInput:
     return InvalidInput(f"year {moment.year}; allowed: {EARLIEST} to {LATEST}", field=name)
 
 
-def _attributes(attributes: Mapping[str, Any]) -> None:
+def check_attributes(attributes: Mapping[str, Any]) -> None:
+    """Hold a flat map of a partner's own fields to its limits; `InvalidInput` names the first that breaks one."""
     if len(attributes) > MOST_ATTRIBUTES:
         raise InvalidInput(f"{len(attributes)} attributes; allowed: {MOST_ATTRIBUTES}", field="attributes")
     for name, value in attributes.items():
@@ -157,6 +158,12 @@ def _attributes(attributes: Mapping[str, Any]) -> None:
             raise InvalidInput(f"is not a whole number up to {LARGEST_INTEGER}", field=f"attributes.{name}")
         if isinstance(value, str) and len(value) > LONGEST_TEXT:
             raise InvalidInput(f"{len(value)} characters; allowed: {LONGEST_TEXT}", field=f"attributes.{name}")
+
+
+def check_texts(texts: Mapping[str, Any]) -> None:
+    """`InvalidInput` for the first text, by its name, that PostgreSQL cannot hold."""
+    if not all(map(_is_storable, texts.values())):
+        raise _first_unstorable(texts)
 
 
 def _unstorable(records: Sequence[Record]) -> InvalidInput:

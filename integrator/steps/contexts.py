@@ -21,10 +21,11 @@ def context_of(services: Services, partner: str, frame: "pl.DataFrame") -> Conte
 
 
 def context_at(entry: Partner, as_of: datetime) -> Context:
-    """The context of a partner's rows at a moment."""
+    """The context of a partner at a moment: what its registration says."""
     return Context(
-        partner=entry.partner, timezone=entry.timezone, currency=entry.currency, region=entry.region, as_of=as_of
-    )
+        partner=entry.partner, timezone=entry.timezone, currency=entry.currency, region=entry.region, as_of=as_of,
+        language=entry.language, processing=entry.default_processing,
+    )  # fmt: skip
 
 
 def with_coming(services: Services, spec: UseCaseSpec, partner: str, labelled: "pl.DataFrame") -> "pl.DataFrame":

@@ -10,14 +10,15 @@ from sqlalchemy import Connection
 from integrator.contracts.errors import NotFound, PermanentError
 from integrator.contracts.insight import Insight, ModelRef, canonical, parse
 from integrator.steps.documents import Made, document, withdrawn
+from integrator.steps.live_documents import SCORE_PREFIX, circumstances_of, score_document
 from integrator.steps.predictions import Failure, decimals_of, predict_all, restored
 from integrator.steps.services import Services
 from integrator.steps.serving import model_of
-from integrator.storage import insights, partners, prediction_log
+from integrator.storage import insights, live_scores, partners, prediction_log
 from integrator.storage.insights import Served
 from integrator.storage.prediction_log import Logged
 from models.base import Prediction
-from models.registry import spec
+from models.registry import live, spec
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,8 +39,11 @@ class Explained:
 def explain(services: Services, insight_id: str, version: int | None = None, partner: str | None = None) -> Explained:
     """Recompute a version (the last, if none is named) with the model that made it.
 
-    `NotFound` for an unknown insight or version; `PermanentError` when the model fails on the row it once accepted.
+    `NotFound` for an unknown insight or version; `PermanentError` when the model fails on the row it once accepted. A
+    live score, `scr_…`, has one version.
     """
+    if insight_id.startswith(SCORE_PREFIX):
+        return _score(services, insight_id, partner)
     owner = partner or _owner(services, insight_id)
     with services.database.partner(owner) as connection:
         history = insights.history(connection, owner, insight_id)
@@ -59,6 +63,29 @@ def explain(services: Services, insight_id: str, version: int | None = None, par
         as_of=logged.as_of, at=logged.at,
     )  # fmt: skip
     return _explained(served, document(found, made, served.insight_version), logged, found)
+
+
+def _score(services: Services, score_id: str, partner: str | None) -> Explained:
+    if partner is None:
+        with services.database.batch() as connection:
+            partner = live_scores.owner_of(connection, score_id)
+    kept = None
+    if partner is not None:
+        with services.database.partner(partner) as connection:
+            kept = live_scores.kept(connection, partner, score_id)
+            currency = partners.get(connection, partner).currency
+    if partner is None or kept is None:
+        raise NotFound(f"there is no live score {score_id!r}")
+    decimals = decimals_of(spec(kept.use_case), currency)
+    model = live(kept.use_case).asking(model_of(services, kept.use_case, kept.model_name, kept.model_version, partner))
+    (found,) = predict_all(model, [restored(kept.feature_row)], decimals)
+    if isinstance(found, Failure):
+        raise PermanentError(f"{score_id} cannot be made again: {found.reason}")
+    text = score_document(found, circumstances_of(kept.document), decimals).decode()
+    return Explained(
+        document=kept.document, feature_row=kept.feature_row, model=ModelRef(kept.model_name, kept.model_version),
+        input_position=kept.input_position, recomputed=found, again=text, identical=text == kept.document,
+    )  # fmt: skip
 
 
 def _owner(services: Services, insight_id: str) -> str:

@@ -3,11 +3,11 @@
 import msgspec
 
 from integrator.contracts.readiness import PooledReadiness, PooledState, Readiness, RungReached
+from integrator.steps.contexts import context_at
 from integrator.steps.services import Services
 from integrator.steps.serving import serving
 from integrator.storage import frames, partners, pooling, quality
 from models import registry
-from models.base import Context
 from models.pooling.base import POOLED
 from models.pooling.words import say
 from models.registry import USE_CASES
@@ -18,9 +18,7 @@ def readiness(services: Services, partner: str) -> list[Readiness]:
     """One report per use case, in the registry's order."""
     with services.database.service() as connection:
         entry = partners.get(connection, partner)
-    context = Context(
-        partner=partner, timezone=entry.timezone, currency=entry.currency, region=entry.region, as_of=services.clock()
-    )
+    context = context_at(entry, services.clock())
     reports = []
     for spec in USE_CASES:
         frame = frames.read_features(services.database, f"features.{spec.training_relation}", partner)

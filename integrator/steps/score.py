@@ -6,6 +6,7 @@ A challenger scores the same subjects after that, in the champion's shadow: see 
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 
 import polars as pl
 from sqlalchemy import Connection
@@ -18,7 +19,7 @@ from integrator.steps.predictions import decimals_of, encode, restored, stored
 from integrator.steps.services import Services
 from integrator.steps.serving import Serving, model_of, serving
 from integrator.steps.shadow import ShadowReport, score_shadow
-from integrator.storage import frames, inferences, logs, scored
+from integrator.storage import frames, inferences, live_scores, logs, scored
 from integrator.storage.inferences import Latency
 from models import registry
 from models.base import Context, FeatureRow, FittedModel, Prediction
@@ -58,7 +59,7 @@ def score(services: Services, partner: str, use_case: str, *, run_id: str) -> Sc
     decimals = decimals_of(code.spec, context.currency)
 
     started = time.perf_counter()
-    rows = [restored(stored(row)) for row in _rows(services, now, frame, context)]
+    rows = [restored(stored(row)) for row in rows_of(services, now, frame, context)]
     prepared_ms = (time.perf_counter() - started) * 1000 / max(len(rows), 1)
     scoring = scored.Scoring(
         partner=partner, use_case=use_case, run_id=run_id, scored_at=services.clock(), input_position=position,
@@ -102,6 +103,9 @@ def _keep(
                 if isinstance(result, Prediction)
             )
             scored.replace(connection, scoring, kept)
+        live_scores.sweep(
+            connection, scoring.partner, scoring.scored_at - timedelta(days=services.settings.live_score_days)
+        )
         _count(connection, scoring, outcomes(results), latency, why)
     if failed_whole:
         raise PermanentError(
@@ -125,7 +129,7 @@ def _count(
         )  # fmt: skip
 
 
-def _rows(services: Services, now: Serving, frame: pl.DataFrame, context: Context) -> list[FeatureRow]:
+def rows_of(services: Services, now: Serving, frame: pl.DataFrame, context: Context) -> list[FeatureRow]:
     """The feature rows of what serves: below a model of one's own they may need the partner's history."""
     code = code_of(now.use_case)
     training = f"features.{code.spec.training_relation}"

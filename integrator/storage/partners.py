@@ -17,12 +17,13 @@ from integrator.storage.database import Database
 
 NAME = re.compile(r"^[a-z][a-z0-9_]{1,39}$")
 REGION = re.compile(r"^[A-Z]{2}(-[A-Z0-9]{1,3})?$")
+LANGUAGE = re.compile(r"^[a-z]{2,3}$")
 RESERVED = ("pooled",)
 CURRENT_KEY = """
 select key_id, wrapped from integrator.data_key where partner = :partner and dropped_at is null
 order by created_at desc, key_id limit 1
 """
-COLUMNS = "partner, timezone, currency, region, default_processing, pooling, created_at"
+COLUMNS = "partner, timezone, currency, region, default_processing, pooling, language, created_at"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +36,7 @@ class Partner:
     region: str
     default_processing: str = "granted"
     pooling: bool = False
+    language: str = "en"
     created_at: datetime | None = None
 
     def __post_init__(self) -> None:
@@ -48,6 +50,8 @@ class Partner:
             raise invalid("region", self.region, "an ISO 3166 country or 3166-2 region, such as DE or DE-BY")
         if self.default_processing not in ("granted", "denied"):
             raise invalid("default_processing", self.default_processing, ("granted", "denied"))
+        if not LANGUAGE.fullmatch(self.language):
+            raise invalid("language", self.language, "an ISO 639 code such as en or de")
 
 
 def register(database: Database, partner: Partner, now: datetime) -> bool:
@@ -56,7 +60,7 @@ def register(database: Database, partner: Partner, now: datetime) -> bool:
     with database.owner() as connection:
         added = connection.execute(
             text(f"""insert into integrator.partner ({COLUMNS}) values (:partner, :timezone, :currency, :region,
-            :default_processing, :pooling, :created_at) on conflict do nothing"""),
+            :default_processing, :pooling, :language, :created_at) on conflict do nothing"""),
             facts,
         ).rowcount
     if not added:

@@ -11,12 +11,13 @@ from starlette.responses import JSONResponse, PlainTextResponse
 from integrator.contracts import insight, records
 from integrator.contracts.errors import IntegratorError, NotFound
 from integrator.contracts.insight import rfc3339
+from integrator.steps.champions import Champions
 from integrator.storage import readiness
 from integrator_realtime.gateway import Gateway
 from integrator_realtime.metrics import Metrics
 
 
-def router(gateway: Gateway, metrics: Metrics) -> APIRouter:
+def router(gateway: Gateway, metrics: Metrics, champions: Champions) -> APIRouter:
     """`/v1/schemas`, `/v1/readiness`, `/healthz`, `/readyz`, `/metrics`."""
     routes = APIRouter()
     database = gateway.services.database
@@ -51,11 +52,17 @@ def router(gateway: Gateway, metrics: Metrics) -> APIRouter:
 
     @routes.get("/readyz", tags=["operation"])
     async def readyz() -> JSONResponse:
-        """PostgreSQL answers (else 503); whether Redis does, which only costs speed."""
+        """PostgreSQL answers (else 503); whether Redis does, which only costs speed; models that should serve and do not.
+
+        These name no partner: whose they are is in the log and in the partner's events.
+        """
         postgres = await run_in_threadpool(_answers, gateway)
         redis = await gateway.cache_answers()
         status = "ok" if postgres and redis else "degraded" if postgres else "unavailable"
-        return JSONResponse({"status": status, "postgres": postgres, "redis": redis}, 200 if postgres else 503)
+        refused = [{"use_case": one.use_case, "version": one.version} for one in champions.refused]
+        found = {"status": status, "postgres": postgres, "redis": redis}
+        models = {"loaded": champions.loaded, "refused": refused}
+        return JSONResponse({**found, "models": models}, 200 if postgres else 503)
 
     @routes.get("/metrics", tags=["operation"])
     async def show_metrics() -> PlainTextResponse:

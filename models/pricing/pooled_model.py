@@ -41,6 +41,13 @@ class PooledPrices:
         """One prediction per row, in order; a product without evidence of its own is the rule's."""
         return [self._one(row) if row.get(POOLED) else KeepPrice().predict([row])[0] for row in rows]
 
+    def what_if(self, row: FeatureRow, price: float) -> dict[str, Any]:
+        """See `PriceModel.what_if`; a product without evidence of its own gets no numbers."""
+        if row.get(POOLED):
+            return self._model(row).what_if(row, price)
+        (kept,) = KeepPrice().predict([row])
+        return {"price": price, "currency": row["currency"], "is_identified": False, "reason": kept.summary}
+
     def _one(self, row: FeatureRow) -> Prediction:
         (found,) = self._model(row).predict([row])
         language = str(row["language"])
