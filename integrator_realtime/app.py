@@ -41,8 +41,8 @@ def create_app(
     """The service over open storage.
 
     `issuer` is the address it is known by outside; it stands in every token. With `deliver` it sends webhooks and writes
-    host databases too; with `warm` the processes that land large bodies are started with it, and not by the first of
-    these.
+    host databases too; with `warm` whatever the first large body and the first live score would wait for is started
+    with it.
     """
     metrics = Metrics()
     log = RequestLog(services.database, metrics)
@@ -59,7 +59,7 @@ def create_app(
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         await gateway.open()
         log.start()
-        champions.start()
+        champions.start(warm=warm)
         if warm:
             landing.workers.start()
         stop = threading.Event()

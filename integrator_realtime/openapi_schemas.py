@@ -159,7 +159,7 @@ SCHEMAS: dict[str, Schema] = {
     ),
     "Health": thing(
         {"status": "ok"}, "status", status=TEXT, postgres=FLAG, redis=FLAG,
-        models=thing(None, loaded=COUNT, refused=many(thing(None, use_case=USE_CASE, version=TEXT))),
+        refused_models=many(thing(None, use_case=USE_CASE, version=TEXT)),
     ),
     "Connection": thing(CONNECTED, connection_id=TEXT, platform=TEXT, status=TEXT, last_synced_at=maybe(MOMENT)),
     "HostDatabase": thing(

@@ -56,10 +56,12 @@ class Champions:
         self._guard = threading.Lock()
         self._loading: dict[Key, threading.Lock] = {}
         self._stop = threading.Event()
+        self._warm = False
         self._thread = threading.Thread(target=self._watch, name="champions", daemon=True)
 
-    def start(self) -> None:
-        """Begin watching."""
+    def start(self, *, warm: bool = False) -> None:
+        """Begin watching; with `warm` make ready first what the first load of a process would wait for."""
+        self._warm = warm
         self._thread.start()
 
     def close(self) -> None:
@@ -90,11 +92,6 @@ class Champions:
             self._keep(key, held)
             self._count("loaded")
             return held
-
-    @property
-    def loaded(self) -> int:
-        """How many are kept."""
-        return len(self._held)
 
     @property
     def refused(self) -> list[Refused]:
@@ -143,6 +140,8 @@ class Champions:
                 self._tried.pop(gone, None)
 
     def _watch(self) -> None:
+        if self._warm:
+            self._services.tracking.preload()
         while not self._stop.wait(WATCH_SECONDS):
             try:
                 self.look()

@@ -83,7 +83,7 @@ def hold(services: Services, partner: str, use_case: str, before: Held | None = 
         policies=policies, allowed=allowed,
         identity_key=services.database.master.derive(f"identity:{partner}"), own=own, pooled=pooled, run_id=run_id,
     )  # fmt: skip
-    if not is_same:
+    if not is_same and now.rung != "rule":
         _try(held, probe)
     return held
 

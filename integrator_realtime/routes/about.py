@@ -60,9 +60,8 @@ def router(gateway: Gateway, metrics: Metrics, champions: Champions) -> APIRoute
         redis = await gateway.cache_answers()
         status = "ok" if postgres and redis else "degraded" if postgres else "unavailable"
         refused = [{"use_case": one.use_case, "version": one.version} for one in champions.refused]
-        found = {"status": status, "postgres": postgres, "redis": redis}
-        models = {"loaded": champions.loaded, "refused": refused}
-        return JSONResponse({**found, "models": models}, 200 if postgres else 503)
+        more = {"refused_models": refused} if refused else {}
+        return JSONResponse({"status": status, "postgres": postgres, "redis": redis, **more}, 200 if postgres else 503)
 
     @routes.get("/metrics", tags=["operation"])
     async def show_metrics() -> PlainTextResponse:

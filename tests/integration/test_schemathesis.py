@@ -32,13 +32,14 @@ from tests.serving import serving
 # Tested by hand, with more cases.
 LEFT = (ignored_auth, unsupported_method)
 # A bad record is answered with 200 and its reason, beside the good ones. Who logs in twice in one request, and which
-# accounts a platform has or origins a partner, is beyond a schema.
+# accounts a platform has, origins a partner or subjects a use case, is beyond a schema.
 LEFT_AT = {
     "/v1/events": [negative_data_rejection], "/v1/contacts": [negative_data_rejection],
     "/v1/sales": [negative_data_rejection], "/v1/quarantine/{quarantine_id}/replay": [negative_data_rejection],
     "/v1/feedback": [negative_data_rejection], "/oauth/": [positive_data_acceptance],
     "/v1/connections": [positive_data_acceptance], "/v1/widget-tokens": [positive_data_acceptance],
     "/v1/host-databases": [positive_data_acceptance],
+    "/v1/score/{use_case}": [positive_data_acceptance, negative_data_rejection],
 }  # fmt: skip
 KEY = "Idempotency-Key"
 
@@ -50,6 +51,7 @@ def served(services: Services) -> Iterator[dict[str, Any]]:
     publish(services, "alpha", "attendance", run_id="run-1")
     key = clients.create(services.database, "alpha", SCOPES, services.clock(), method="api_key").client_secret
     oauth = clients.create(services.database, "alpha", SCOPES, services.clock())
+    services.tracking.preload()  # the first score of a process waits for MLflow, longer than a case waits for an answer
     app = create_app(services)
     with serving(app) as url:
         yield {"url": url, "key": key, "login": (oauth.client_id, oauth.client_secret)}
