@@ -5,7 +5,7 @@ row* is a JSON-able dict that holds all a prediction needs: it is stored beside 
 predicting from it again gives the same prediction.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
@@ -42,6 +42,10 @@ class UseCaseSpec:
     candidates: tuple[str, ...] = ()
     looks_back_days: int | None = None
     """From how long ago on the last value said of a subject is wanted, to tell a trend; None wants none."""
+    touched_key: str = ""
+    """The column of `relation` by which dbt's `<relation>_touched` names the rows that a record touches."""
+    rows_need_all: bool = True
+    """Whether a feature row is made from all of the partner's rows, and not from its own alone."""
     label_horizon: str | None = None
     """The column of both relations that says within how many days the outcome counts: a model serves one horizon."""
 
@@ -204,8 +208,11 @@ class UseCase(Protocol):
         """Backtest all candidates, fit the best on everything; raises `NotReady` with the counts."""
         ...
 
-    def rows(self, live: "pl.DataFrame", context: Context, history: "pl.DataFrame | None" = None) -> list[FeatureRow]:
-        """One JSON-able feature row per subject to be scored now.
+    def rows(
+        self, live: "pl.DataFrame", context: Context, history: "pl.DataFrame | None" = None,
+        subjects: "Collection[Subject] | None" = None,
+    ) -> list[FeatureRow]:  # fmt: skip
+        """One JSON-able feature row per subject to be scored now; with `subjects`, of these alone, each as among all.
 
         `history` is the training frame, given where there is no model yet and the spec says `rule_reads_history`.
         """

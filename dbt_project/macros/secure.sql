@@ -19,6 +19,9 @@
     {%- else -%}
         select integrator.protect('{{ this }}');
         grant select on {{ this }} to integrator_service, integrator_analyst;
+        {%- if (config.get('meta') or {}).get('streamed') %}
+        grant insert, delete on {{ this }} to integrator_service;
+        {%- endif %}
         analyze {{ this }}
     {%- endif -%}
 {%- endmacro %}

@@ -49,21 +49,22 @@
 {#-
   Every contact whose person may differ now: the touched ones, those that shared a person with them, and all that
   can be reached from these by a shared e-mail address or phone number. The recursion walks hashes, not contacts, so a
-  number shared by thousands costs thousands of steps and not millions.
+  number shared by thousands costs thousands of steps and not millions. `touched` is the SQL of the contacts to begin
+  with, `known` the crosswalk so far.
 -#}
-{% macro touched_identities() -%}
-    with recursive touched as ({{ touched_of('contact') }}),
+{% macro touched_identities(touched, known) -%}
+    with recursive touched as ({{ touched }}),
     seed as (
         select touched.partner, touched.platform, touched.native_id from touched
         union
         select sibling.partner, sibling.platform, sibling.native_id
         from touched
-        inner join {{ this }} as known
+        inner join {{ known }} as known
             on
                 touched.partner = known.partner
                 and touched.platform = known.platform
                 and touched.native_id = known.native_id
-        inner join {{ this }} as sibling on known.partner = sibling.partner and known.person_id = sibling.person_id
+        inner join {{ known }} as sibling on known.partner = sibling.partner and known.person_id = sibling.person_id
     ),
     shared (partner, via, hash) as (
         select contact.partner, via_hash.via, via_hash.hash

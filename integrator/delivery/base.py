@@ -37,6 +37,8 @@ class Publication:
     """Insight ids that were looked at and did not change."""
     settings: "Settings"
     """Where channels beyond the database find their far end."""
+    only: tuple[str, ...] | None = None
+    """The insight ids it was about, new and confirmed; None: all of the use case, which is the night's."""
 
 
 class Channel(Protocol):

@@ -3,7 +3,7 @@
 Both follow from the spec alone, so that no step knows a use case by name.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -20,9 +20,13 @@ RETIRED = "Its outcome counts within {trained} days, that of the rows within {as
 
 
 def last_said(
-    services: Services, spec: UseCaseSpec, partner: str, frame: "pl.DataFrame", as_of: datetime
-) -> dict[tuple[str, str], float]:
-    """What a model said of each subject the spec's `looks_back_days` ago, or the last before that; else nothing."""
+    services: Services, spec: UseCaseSpec, partner: str, frame: "pl.DataFrame", as_of: datetime,
+    only: Collection[str] | None = None,
+) -> dict[tuple[str, str], float]:  # fmt: skip
+    """What a model said of each subject the spec's `looks_back_days` ago, or the last before that; else nothing.
+
+    With `only`, of subjects with these ids.
+    """
     if spec.looks_back_days is None:
         return {}
     horizon = None
@@ -30,7 +34,7 @@ def last_said(
         horizon = int(frame[spec.label_horizon][0])
     before = as_of - timedelta(days=spec.looks_back_days)
     with services.database.partner(partner) as connection:
-        return prediction_log.last_values(connection, partner, spec.name, before, horizon)
+        return prediction_log.last_values(connection, partner, spec.name, before, horizon, only)
 
 
 def retired_by_label(

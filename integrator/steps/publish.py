@@ -2,13 +2,13 @@
 
 The partner's lock is taken first and held to the end. What was scored on older input, or by an older model on the same
 input, than what stands is discarded; only then does a version grow. A subject of the last publication that is no longer
-scored is withdrawn, once.
+scored is withdrawn, once. The night publishes a scoring of all subjects, the stream one of the few that a record touched.
 """
 
 import json
 import logging
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from decimal import Decimal
 
@@ -60,36 +60,76 @@ def publish(services: Services, partner: str, use_case: str, *, run_id: str) -> 
 
     `checked_at` is the moment of the scoring, so that publishing an old scoring again makes nothing look fresh.
     """
-    spec = registry.spec(use_case)
-    order = _ModelOrder(services, partner, use_case)
-    ways = channels()
     with services.database.partner(partner) as connection:
         insights.lock(connection, partner)
         scoring = scored.last(connection, partner, use_case)
         if scoring is None:
             raise NotFound(f"{use_case} of {partner} was never scored; run the score step first")
-        plan = _plan(connection, scoring, order)
-        insights.stage(connection, (_row(ordinal, insight) for ordinal, insight in plan.fresh))
-        publication = Publication(
-            partner=partner, use_case=use_case, run_id=run_id, at=scoring.scored_at, now=services.clock(),
-            stale_after=scoring.scored_at + timedelta(hours=spec.stale_after_hours), as_of=scoring.as_of,
-            input_position=scoring.input_position, confirmed=tuple(plan.confirmed), settings=services.settings,
-        )  # fmt: skip
-        prediction_log.write_staged(
-            connection, partner, use_case, run_id,
-            at=scoring.scored_at, as_of=scoring.as_of, input_position=scoring.input_position,
-        )  # fmt: skip
-        written = {way.spec.name: way.write(connection, publication) for way in ways}
-        price_decisions.keep(connection, partner, use_case, run_id)
-        report = PublishReport(
-            rows=len(plan.fresh) + len(plan.confirmed), changed=len(plan.fresh), unchanged=len(plan.confirmed),
-            withdrawn=plan.withdrawn, discarded=plan.discarded, messages=written["webhook"],
-        )  # fmt: skip
+        published = _published(services, connection, scoring, scored.predictions(connection, partner, use_case), run_id)
+    tell(services, published.publication)
+    return published.report
+
+
+def publish_some(
+    services: Services, connection: Connection, scoring: Scoring, rows: Sequence[tuple[int, str, str]],
+    asked: frozenset[str],
+) -> "Published":  # fmt: skip
+    """Publish a scoring of some subjects alone, in the caller's transaction; `tell` is the caller's, after its commit.
+
+    The caller took the partner's lock *before* it read the input, so what stands is no newer than this. `rows` are
+    (ordinal, prediction, feature row); `asked` the insights that it was about: those without a row are withdrawn, of all
+    others nothing is said.
+    """
+    scored.stage(connection, rows)
+    stands = insights.highest_position(connection, scoring.partner, asked)
+    scoring = replace(scoring, input_position=max(scoring.input_position, stands))
+    predictions = ((ordinal, prediction) for ordinal, prediction, _ in rows)
+    return _published(services, connection, scoring, predictions, scoring.run_id, asked)
+
+
+def tell(services: Services, publication: Publication) -> None:
+    """What the channels do after the commit; one that cannot be reached is logged and makes it good by itself."""
+    for way in channels():
+        _after(services, way.spec.name, publication)
+
+
+@dataclass(frozen=True)
+class Published:
+    """What a publication came to, and what the channels are to be told once it is committed."""
+
+    report: PublishReport
+    publication: Publication
+
+
+def _published(
+    services: Services, connection: Connection, scoring: Scoring, predictions: Iterable[tuple[int, str]], run_id: str,
+    asked: frozenset[str] | None = None,
+) -> Published:  # fmt: skip
+    """Under the partner's lock; `asked` None: the scoring is of all there is."""
+    partner, use_case = scoring.partner, scoring.use_case
+    standing = insights.standing(connection, partner, use_case, asked)
+    plan = _plan(scoring, predictions, standing, _ModelOrder(services, partner, use_case))
+    insights.stage(connection, (_row(ordinal, insight) for ordinal, insight in plan.fresh))
+    publication = Publication(
+        partner=partner, use_case=use_case, run_id=run_id, at=scoring.scored_at, now=services.clock(),
+        stale_after=scoring.scored_at + timedelta(hours=registry.spec(use_case).stale_after_hours),
+        as_of=scoring.as_of, input_position=scoring.input_position, confirmed=tuple(plan.confirmed), settings=services.settings,
+        only=None if asked is None else (*(insight.id for _, insight in plan.fresh), *plan.confirmed),
+    )  # fmt: skip
+    prediction_log.write_staged(
+        connection, partner, use_case, run_id, source="last" if asked is None else "staged",
+        at=scoring.scored_at, as_of=scoring.as_of, input_position=scoring.input_position,
+    )  # fmt: skip
+    written = {way.spec.name: way.write(connection, publication) for way in channels()}
+    price_decisions.keep(connection, partner, use_case, run_id, publication.only)
+    report = PublishReport(
+        rows=len(plan.fresh) + len(plan.confirmed), changed=len(plan.fresh), unchanged=len(plan.confirmed),
+        withdrawn=plan.withdrawn, discarded=plan.discarded, messages=written["webhook"],
+    )  # fmt: skip
+    if asked is None or plan.fresh:
         facts = {"use_case": use_case, "run_id": run_id, "failed": scoring.failure_count, **report.__dict__}
         logs.event(connection, partner, "insights.published", publication.now, facts)
-    for way in ways:
-        _after(services, way.spec.name, publication)
-    return report
+    return Published(report, publication)
 
 
 def fill_cache(services: Services, partner: str, use_case: str) -> int:
@@ -114,12 +154,13 @@ def _after(services: Services, name: str, publication: Publication) -> None:
             )  # fmt: skip
 
 
-def _plan(connection: Connection, scoring: Scoring, order: "_ModelOrder") -> _Plan:
-    standing = insights.standing(connection, scoring.partner, scoring.use_case)
+def _plan(
+    scoring: Scoring, predictions: Iterable[tuple[int, str]], standing: Mapping[str, Standing], order: "_ModelOrder"
+) -> _Plan:
     made = made_of(scoring)
     plan = _Plan()
     seen: set[str] = set()
-    for ordinal, text in scored.predictions(connection, scoring.partner, scoring.use_case):
+    for ordinal, text in predictions:
         prediction = decode(text)
         identity = insight_id(scoring.partner, scoring.use_case, prediction.subject)
         if identity in seen:
@@ -145,7 +186,9 @@ def _plan(connection: Connection, scoring: Scoring, order: "_ModelOrder") -> _Pl
     return plan
 
 
-def _no_longer_scored(standing: dict[str, Standing], seen: set[str], scoring: Scoring, made: Made) -> Iterator[Insight]:
+def _no_longer_scored(
+    standing: Mapping[str, Standing], seen: set[str], scoring: Scoring, made: Made
+) -> Iterator[Insight]:
     for identity, last in standing.items():
         if identity not in seen and last.status != "withdrawn" and scoring.input_position >= last.input_position:
             yield withdrawn(parse(last.document), made)

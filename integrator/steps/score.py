@@ -4,7 +4,7 @@ A challenger scores the same subjects after that, in the champion's shadow: see 
 """
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
@@ -12,6 +12,7 @@ import polars as pl
 from sqlalchemy import Connection
 
 from integrator.contracts.errors import PermanentError
+from integrator.contracts.insight import Subject
 from integrator.steps.contexts import context_of
 from integrator.steps.earlier import last_said
 from integrator.steps.inference import Results, outcomes, predict_timed, reasons
@@ -129,15 +130,20 @@ def _count(
         )  # fmt: skip
 
 
-def rows_of(services: Services, now: Serving, frame: pl.DataFrame, context: Context) -> list[FeatureRow]:
-    """The feature rows of what serves: below a model of one's own they may need the partner's history."""
+def rows_of(
+    services: Services, now: Serving, frame: pl.DataFrame, context: Context,
+    subjects: Collection[Subject] | None = None,
+) -> list[FeatureRow]:  # fmt: skip
+    """The feature rows of what serves, with `subjects` of these alone: below a model of one's own they may need history."""
     code = code_of(now.use_case)
     training = f"features.{code.spec.training_relation}"
     if now.rung == POOLED and (pooled := registry.pooled(now.use_case)) is not None:
         model = model_of(services, now.use_case, now.name, now.version, now.partner)
-        return pooled.rows(model, frame, context, frames.read_features(services.database, training, now.partner))
+        return pooled.rows(
+            model, frame, context, frames.read_features(services.database, training, now.partner), subjects
+        )
     history = None
     if now.rung == "rule" and code.spec.rule_reads_history:
         history = frames.read_features(services.database, training, now.partner)
-    rows = code.rows(frame, context, history)
+    rows = code.rows(frame, context, history, subjects)
     return rows if now.kept_from_pooled is None else [remembered(row, now.kept_from_pooled) for row in rows]

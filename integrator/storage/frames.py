@@ -5,6 +5,7 @@ integers are Int64, numeric and floating point Float64, timestamptz Datetime(us,
 """
 
 import io
+from collections.abc import Sequence
 from typing import Any
 
 import polars as pl
@@ -17,6 +18,7 @@ from integrator.storage.database import Database
 INTEGERS = {"int2", "int4", "int8"}
 FLOATS = {"float4", "float8", "numeric"}
 MOMENTS = {"timestamptz", "timestamp"}
+ALL = sql.SQL("true")
 _UTC = pl.Datetime("us", "UTC")
 
 
@@ -29,8 +31,27 @@ def read_features(database: Database, relation: str, partner: str) -> pl.DataFra
     with database.batch() as connection:
         columns = columns_of(connection, relation)
         data = _copy_out(connection, relation, columns, partner)
-    frame = pl.read_csv(data, schema={name: _wire(kind) for name, kind in columns.items()})
-    return frame.select(_typed(name, kind) for name, kind in columns.items())
+    return _frame(columns, data)
+
+
+def read_live(connection: Connection, relation: str, partner: str) -> pl.DataFrame:
+    """All of a partner's rows of a view, in the caller's transaction: slow, and as of its moment."""
+    columns = columns_of(connection, relation)
+    return _frame(columns, _copy_out(connection, relation, columns, partner))
+
+
+def read_rows(
+    connection: Connection, relation: str, partner: str, column: str, values: Sequence[str], platforms: Sequence[str]
+) -> pl.DataFrame:
+    """A partner's rows of `relation` whose `column` is one of `values`, on these platforms: the frame as `read_features` has it.
+
+    In the caller's transaction, with its rights and at the moment it has set; of a view, the few rows reach its indexes.
+    """
+    columns = columns_of(connection, relation)
+    where = sql.SQL("{} = any({}::text[]) and platform = any({}::text[])").format(
+        sql.Identifier(column), sql.Literal(list(values)), sql.Literal(list(platforms))
+    )
+    return _frame(columns, _copy_out(connection, relation, columns, partner, where))
 
 
 def input_position(database: Database, relation: str, frame: pl.DataFrame) -> int:
@@ -87,11 +108,20 @@ def columns_of(connection: Connection, relation: str) -> dict[str, str]:
     return columns
 
 
-def _copy_out(connection: Connection, relation: str, columns: dict[str, str], partner: str) -> io.BytesIO:
-    query = sql.SQL("copy (select {} from {} where partner = {}) to stdout (format csv, header true)").format(
+def _frame(columns: dict[str, str], data: io.BytesIO) -> pl.DataFrame:
+    frame = pl.read_csv(data, schema={name: _wire(kind) for name, kind in columns.items()})
+    return frame.select(_typed(name, kind) for name, kind in columns.items())
+
+
+def _copy_out(
+    connection: Connection, relation: str, columns: dict[str, str], partner: str,
+    where: sql.Composable = ALL,
+) -> io.BytesIO:  # fmt: skip
+    query = sql.SQL("copy (select {} from {} where partner = {} and {}) to stdout (format csv, header true)").format(
         sql.SQL(", ").join(_sent(name, kind) for name, kind in columns.items()),
         sql.Identifier(*_split(relation)),
         sql.Literal(partner),
+        where,
     )
     buffer = io.BytesIO()
     driver: Any = connection.connection.driver_connection

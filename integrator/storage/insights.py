@@ -3,7 +3,7 @@
 Writers hold `lock` from before they read until they commit, so that `published_seq` grows in commit order.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -64,14 +64,26 @@ def lock(connection: Connection, partner: str) -> None:
     )
 
 
-def standing(connection: Connection, partner: str, use_case: str) -> dict[str, Standing]:
-    """Everything published now of a use case, by insight id."""
+def standing(
+    connection: Connection, partner: str, use_case: str, only: Collection[str] | None = None
+) -> dict[str, Standing]:
+    """Everything published now of a use case, by insight id; with `only`, of these ids."""
     rows = connection.execute(
         text(f"""select insight_id, {_STANDING} from insights.current
-        where partner = :partner and use_case = :use_case"""),
-        {"partner": partner, "use_case": use_case},
+        where partner = :partner and use_case = :use_case {"" if only is None else "and insight_id = any(:only)"}"""),
+        {"partner": partner, "use_case": use_case} | ({} if only is None else {"only": list(only)}),
     )
     return {row.insight_id: _standing(row._mapping) for row in rows}
+
+
+def highest_position(connection: Connection, partner: str, insight_ids: Collection[str]) -> int:
+    """The newest input position among current insights; 0 when none of them is published."""
+    found: int = connection.execute(
+        text("""select coalesce(max(input_position), 0) from insights.current
+        where partner = :partner and insight_id = any(:ids)"""),
+        {"partner": partner, "ids": list(insight_ids)},
+    ).scalar_one()
+    return found
 
 
 def _standing(facts: Mapping[Any, Any]) -> Standing:
@@ -156,11 +168,12 @@ def log_publication(
     )
 
 
-def current(connection: Connection, partner: str, use_case: str) -> list[Served]:
-    """Every current insight of a use case."""
+def current(connection: Connection, partner: str, use_case: str, only: Collection[str] | None = None) -> list[Served]:
+    """Every current insight of a use case; with `only`, those of these insight ids."""
     rows = connection.execute(
-        text(f"select {_SERVED} from insights.current where partner = :partner and use_case = :use_case"),
-        {"partner": partner, "use_case": use_case},
+        text(f"""select {_SERVED} from insights.current
+        where partner = :partner and use_case = :use_case {"" if only is None else "and insight_id = any(:only)"}"""),
+        {"partner": partner, "use_case": use_case} | ({} if only is None else {"only": list(only)}),
     )
     return [Served(**row._mapping) for row in rows]
 

@@ -1,5 +1,6 @@
 """`metrics.price_decision`: the audit trail of recommended prices and of those taken. What a bound means is not known here."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -37,10 +38,14 @@ class Decision:
 _DECISION = ", ".join(Decision.__dataclass_fields__)
 
 
-def record(connection: Connection, partner: str, run_id: str) -> int:
-    """Note every recommendation that a run published; how many are new. A version is noted once and never rewritten."""
+def record(connection: Connection, partner: str, run_id: str, only: Collection[str] | None = None) -> int:
+    """Note every recommendation that a run published, with `only` those of these insight ids; how many are new.
+
+    A version is noted once and never rewritten.
+    """
+    among = "" if only is None else "and insight_id = any(:only)"
     return connection.execute(
-        text("""insert into metrics.price_decision (partner, insight_id, insight_version, subject_kind, subject_id,
+        text(f"""insert into metrics.price_decision (partner, insight_id, insight_version, subject_kind, subject_id,
             platform, model_name, model_version, confidence, recommended_at, expires_at, currency, current_price,
             recommended_price, low, high, floor, ceiling, bound, aim, expected_quantity, expected_revenue, expected_profit)
           select partner, insight_id, insight_version, subject_kind, subject_id, platform, model_name, model_version,
@@ -50,10 +55,10 @@ def record(connection: Connection, partner: str, run_id: str) -> int:
             (details ->> 'expected_quantity')::numeric, (details ->> 'expected_revenue')::numeric,
             (details ->> 'expected_profit')::numeric
           from insights.version
-          where partner = :partner and run_id = :run_id and use_case = 'pricing' and status = 'ready'
+          where partner = :partner and run_id = :run_id and use_case = 'pricing' and status = 'ready' {among}
             and details ->> 'aim' is not null and details ->> 'floor' is not null
           on conflict (partner, insight_id, insight_version) do nothing"""),
-        {"partner": partner, "run_id": run_id},
+        {"partner": partner, "run_id": run_id} | ({} if only is None else {"only": list(only)}),
     ).rowcount
 
 

@@ -58,6 +58,13 @@ def replace(connection: Connection, scoring: Scoring, rows: Iterable[tuple[int, 
     connection.exec_driver_sql("drop table scored_incoming")
 
 
+def stage(connection: Connection, rows: Iterable[tuple[int, str, str]]) -> None:
+    """Keep a scoring of some subjects in `scored_staged`, until commit: the last scoring of all is not touched."""
+    columns = ", ".join(f"{name} {kind}" for name, kind in COLUMNS)
+    connection.exec_driver_sql(f"create temporary table scored_staged ({columns}) on commit drop")
+    copy(connection, "scored_staged", COLUMNS, rows)
+
+
 @dataclass(frozen=True, kw_only=True)
 class LastScoring:
     """The last scoring as a person sees it, and how many of its insights are past their time now."""

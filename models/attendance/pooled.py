@@ -3,7 +3,7 @@
 The pattern is in pooled_pattern.py, the young units it is judged on in pooled_cases.py, predictions in pooled_model.py.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from integrator.contracts.errors import NotReady
+from integrator.contracts.insight import Subject
 from models.attendance import pooled_pattern as pattern
 from models.attendance.candidates import RULE
 from models.attendance.history import history
@@ -111,12 +112,13 @@ class PooledAttendanceUseCase:
         return Judgement(metric=METRIC, observations=count, pooled=found.pooled, rule=found.rule)
 
     def rows(
-        self, model: FittedModel, live: pl.DataFrame, context: Context, history: pl.DataFrame | None = None
-    ) -> list[FeatureRow]:
+        self, model: FittedModel, live: pl.DataFrame, context: Context, history: pl.DataFrame | None = None,
+        subjects: Collection[Subject] | None = None,
+    ) -> list[FeatureRow]:  # fmt: skip
         """The use case's rows, each event's with its unit's own level and departure; those of unknown units as they are."""
         from models.attendance.spec import USE_CASE
 
-        found = USE_CASE.rows(live, context, history)
+        found = USE_CASE.rows(live, context, history, subjects)
         state = model.state()
         steps = _known_of(live, context)
         places: dict[str, pattern.Place] = {}

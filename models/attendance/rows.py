@@ -4,7 +4,7 @@ An event row is seen from now: its features are those a model was trained on, at
 row holds the event rows of its coming occurrences.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import polars as pl
 
+from integrator.contracts.insight import Subject
 from models.attendance.attributes import flat_attributes
 from models.attendance.booking.rows import booking_facts, sold_events
 from models.attendance.cadence import DAILY, Cadence, Ints, steps
@@ -40,15 +41,31 @@ ENDED_DAYS = 365
 EXAMPLES = 5
 
 
-def rows(live: pl.DataFrame, context: Context) -> list[FeatureRow]:
-    """Rows of every scheduled event within its cadence's horizon, then of every series that has one or had one lately."""
+def rows(live: pl.DataFrame, context: Context, subjects: Collection[Subject] | None = None) -> list[FeatureRow]:
+    """Rows of every scheduled event within its cadence's horizon, then of every series that has one or had one lately.
+
+    With `subjects`, of these alone: all coming events of their units are looked at, as an event's place among them counts.
+    """
     full = prepared(live, context.timezone)
     now = context.as_of.astimezone(ZoneInfo(context.timezone)).replace(tzinfo=None)
     found = history_of(full)
     # Not by date: west of the partner's zone the day of what starts in an hour may be over where the partner is.
     coming = full.filter(~pl.col("is_past") & (pl.col("status") == "scheduled")).sort("local", "unit", "event_id")
+    if subjects is not None:
+        coming = coming.filter(pl.col("unit").is_in(_units_of(coming, subjects)))
     events = _with_bookings(event_rows(found, full, coming, now, context), full, coming, context)
-    return events + _series_rows(events, full, now.date(), context)
+    made = events + _series_rows(events, full, now.date(), context)
+    return made if subjects is None else [row for row in made if Subject(**row["subject"]) in subjects]
+
+
+def _units_of(coming: pl.DataFrame, subjects: Collection[Subject]) -> list[str]:
+    """The units of the coming events that are among the subjects, or whose series is."""
+    return [
+        unit
+        for unit, platform, event, series in coming.select("unit", "platform", "event_id", "series_id").iter_rows()
+        if Subject("event", str(event), str(platform)) in subjects
+        or Subject("series", str(series), str(platform)) in subjects
+    ]
 
 
 def example_rows(training: pl.DataFrame, context: Context) -> list[FeatureRow]:

@@ -1,10 +1,11 @@
 """The attendance use case: the protocol's methods, each a line into the module that does the work."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import polars as pl
 
+from integrator.contracts.insight import Subject
 from integrator.contracts.readiness import Readiness
 from models import registry
 from models.base import Context, FeatureRow, FittedModel, TrainConfig, Trained, UseCaseSpec
@@ -33,11 +34,14 @@ class Attendance:
 
         return train(training, config, context)
 
-    def rows(self, live: pl.DataFrame, context: Context, history: pl.DataFrame | None = None) -> list[FeatureRow]:
+    def rows(
+        self, live: pl.DataFrame, context: Context, history: pl.DataFrame | None = None,
+        subjects: Collection[Subject] | None = None,
+    ) -> list[FeatureRow]:  # fmt: skip
         """Every scheduled event within its cadence's horizon or on sale, and every series with or lately with one."""
         from models.attendance.rows import rows
 
-        return rows(live, context)
+        return rows(live, context, subjects)
 
     def rule(self) -> FittedModel:
         """The last known same step: the same weekday, hour or month."""

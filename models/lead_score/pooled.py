@@ -3,13 +3,14 @@
 What can be compared between partners is in pooled_design.py, the fit in pooled_fit.py, predictions in pooled_model.py.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import polars as pl
 
+from integrator.contracts.insight import Subject
 from models.base import Context, FeatureRow, FittedModel, TrainConfig, Trained
 from models.evaluation import brier, log_loss
 from models.lead_score import attributes, calibration, leak, rates
@@ -86,12 +87,13 @@ class PooledLeadScore:
         return Judgement(metric=METRIC, observations=found.cases, pooled=found.pooled, rule=found.rule)
 
     def rows(
-        self, model: FittedModel, live: pl.DataFrame, context: Context, history: pl.DataFrame | None = None
-    ) -> list[FeatureRow]:
+        self, model: FittedModel, live: pl.DataFrame, context: Context, history: pl.DataFrame | None = None,
+        subjects: Collection[Subject] | None = None,
+    ) -> list[FeatureRow]:  # fmt: skip
         """The use case's rows, each with the partner's own recent rate and the intercept that gives it."""
         from models.lead_score.spec import USE_CASE
 
-        found = USE_CASE.rows(live, context, history)
+        found = USE_CASE.rows(live, context, history, subjects)
         data = None if history is None else _labelled(history)
         if data is None:
             return found

@@ -1,10 +1,11 @@
 """The use case `lead_score` as the steps see it; everything heavy is imported when it is called."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import polars as pl
 
+from integrator.contracts.insight import Subject
 from integrator.contracts.readiness import Readiness
 from models.base import Context, FeatureRow, FittedModel, TrainConfig, Trained, UseCaseSpec
 from models.registry import spec
@@ -30,7 +31,10 @@ class LeadScore:
 
         return train.train(training, config, context)
 
-    def rows(self, live: pl.DataFrame, context: Context, history: pl.DataFrame | None = None) -> list[FeatureRow]:
+    def rows(
+        self, live: pl.DataFrame, context: Context, history: pl.DataFrame | None = None,
+        subjects: Collection[Subject] | None = None,
+    ) -> list[FeatureRow]:  # fmt: skip
         """One feature row per open lead; with `history` (the training frame) each carries the recent conversion rate.
 
         The rule needs that rate: without it, and without a model, a lead is refused.
@@ -42,7 +46,10 @@ class LeadScore:
         if history is not None and len(history):
             data, _ = train.labelled(history, TrainConfig())
             known = rates.recent(data.rows, data.outcome, data.moments, data.persons, data.horizon_seconds)
-        return feature_rows(live, context.language, rates=known, earlier=context.earlier)
+        rows = feature_rows(live, context.language, rates=known, earlier=context.earlier)
+        if subjects is None:
+            return rows
+        return [row for row in rows if Subject("contact", str(row["contact_id"]), str(row["platform"])) in subjects]
 
     def rule(self) -> FittedModel:
         """The recent conversion rate, from the rows that carry it."""

@@ -3,10 +3,11 @@
 Partners are members of a list here and have no names: whatever a model learns, it cannot learn whose rows they were.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
+from integrator.contracts.insight import Subject
 from models.base import Context, FeatureRow, FittedModel, Trained
 
 if TYPE_CHECKING:  # who only asks whether a use case has a pooled model must not pay for polars
@@ -102,8 +103,9 @@ class PooledUseCase(Protocol):
         ...
 
     def rows(
-        self, model: FittedModel, live: "pl.DataFrame", context: Context, history: "pl.DataFrame | None" = None
-    ) -> list[FeatureRow]:
+        self, model: FittedModel, live: "pl.DataFrame", context: Context, history: "pl.DataFrame | None" = None,
+        subjects: "Collection[Subject] | None" = None,
+    ) -> list[FeatureRow]:  # fmt: skip
         """The use case's feature rows with what the pooled model needs besides: the partner's own level or rate.
 
         `history` is the partner's training frame. What is taken from it stands in the rows, so that they can be told again.

@@ -3,7 +3,7 @@
 The prior is in pooled_prior.py, the weeks it is judged on in pooled_cases.py, predictions in pooled_model.py.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from integrator.contracts.insight import Subject
 from models.base import Context, FeatureRow, FittedModel, Trained
 from models.evaluation import conformal_margins
 from models.pooling.base import POOLED, HeldOut, Judgement, Limits, Member, PooledTraining
@@ -110,12 +111,13 @@ class PooledPricing:
         return Judgement(metric=METRIC, observations=int(said.counts.sum()), pooled=relative(case, said), rule=1.0)
 
     def rows(
-        self, model: FittedModel, live: pl.DataFrame, context: Context, history: pl.DataFrame | None = None
-    ) -> list[FeatureRow]:
+        self, model: FittedModel, live: pl.DataFrame, context: Context, history: pl.DataFrame | None = None,
+        subjects: Collection[Subject] | None = None,
+    ) -> list[FeatureRow]:  # fmt: skip
         """The use case's rows, each with what its product's own history says of the price, the calendar and the scatter."""
         from models.pricing.spec import USE_CASE
 
-        rows = USE_CASE.rows(live, context, history)
+        rows = USE_CASE.rows(live, context, history, subjects)
         found = panel(live, context.currency)
         if found is None or not len(demand.rich(found)):
             return rows

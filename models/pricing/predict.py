@@ -16,6 +16,7 @@ from models.messages import Catalogue, catalogue
 from models.pricing import explain, identify, optimum
 from models.pricing.curve import Curve, Facts
 from models.pricing.demand import STEEPEST, bounded, product_key
+from models.pricing.rows import subject_of
 from models.rounding import additive, rounded
 
 Floats = NDArray[np.float64]
@@ -299,9 +300,7 @@ def _in_range(row: FeatureRow, price: float) -> bool:
 
 
 def _subject(row: FeatureRow) -> Subject:
-    if row["tier"]:
-        return Subject("tier", f"{row['product']}/{row['tier']}", row["platform"])
-    return Subject("product", row["product"], row["platform"])
+    return subject_of(row["platform"], row["product"], row["tier"])
 
 
 def _money(amount: float, row: FeatureRow) -> float:

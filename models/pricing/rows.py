@@ -1,6 +1,6 @@
 """One feature row per active product: its cost, recent sales, prices and fields. All a prediction needs beside the model."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
@@ -9,7 +9,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from integrator.contracts.currencies import digits
-from integrator.contracts.insight import rfc3339
+from integrator.contracts.insight import Subject, rfc3339
 from models.base import Context, FeatureRow
 from models.pricing import design
 from models.pricing.demand import SAME_PRICE
@@ -23,14 +23,23 @@ CURRENT_DAYS = 7
 _WHOLE_SHARE = 0.95
 
 
-def feature_rows(live: pl.DataFrame, context: Context) -> list[FeatureRow]:
-    """Rows of products sold in the last 28 days of the data, in order of platform, product and tier."""
+def feature_rows(live: pl.DataFrame, context: Context, subjects: Collection[Subject] | None = None) -> list[FeatureRow]:
+    """Rows of products sold in the last 28 days of the data, in order of platform, product and tier.
+
+    With `subjects`, of these alone; what they have in common is still made from all.
+    """
     found = panel(live, context.currency)
     if found is None:
         return []
     active = found.quantity[:, -max(1, ACTIVE_DAYS // found.period_days) :].sum(axis=1) > 0
+    wanted = [i for i in np.flatnonzero(active).tolist() if subjects is None or subject_of(*found.keys[i]) in subjects]
     shared = _Shared(found, context)
-    return [shared.row(int(i)) for i in np.flatnonzero(active)]
+    return [shared.row(i) for i in wanted]
+
+
+def subject_of(platform: str, product: str, tier: str) -> Subject:
+    """What the insight of a product, or of one of its tiers, is about."""
+    return Subject("tier", f"{product}/{tier}", platform) if tier else Subject("product", product, platform)
 
 
 class _Shared:

@@ -1,10 +1,11 @@
 """The use case `pricing` as the steps see it; everything heavy is imported when it is called."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import polars as pl
 
+from integrator.contracts.insight import Subject
 from integrator.contracts.readiness import Readiness
 from models.base import Context, FeatureRow, FittedModel, TrainConfig, Trained, UseCaseSpec
 from models.registry import spec
@@ -30,11 +31,14 @@ class Pricing:
 
         return train.train(training, config, context)
 
-    def rows(self, live: pl.DataFrame, context: Context, history: pl.DataFrame | None = None) -> list[FeatureRow]:
+    def rows(
+        self, live: pl.DataFrame, context: Context, history: pl.DataFrame | None = None,
+        subjects: Collection[Subject] | None = None,
+    ) -> list[FeatureRow]:  # fmt: skip
         """One feature row per product sold in the last 28 days of the data."""
         from models.pricing.rows import feature_rows
 
-        return feature_rows(live, context)
+        return feature_rows(live, context, subjects)
 
     def rule(self) -> FittedModel:
         """Keep the current price."""

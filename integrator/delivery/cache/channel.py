@@ -1,4 +1,6 @@
-"""Cache: after every publication, all current documents of the use case with their freshness, unchanged ones too."""
+"""Cache: after every publication, all documents it was about with their freshness, unchanged ones too."""
+
+from collections.abc import Collection
 
 from sqlalchemy import Connection
 
@@ -20,13 +22,13 @@ class CacheChannel:
 
     def after(self, database: Database, cache: Cache, publication: Publication) -> int:
         """Fill from PostgreSQL; `Unavailable` when Redis is away, which lookups survive."""
-        return fill(database, cache, publication.partner, publication.use_case)
+        return fill(database, cache, publication.partner, publication.use_case, publication.only)
 
 
-def fill(database: Database, cache: Cache, partner: str, use_case: str) -> int:
-    """Every current document of a use case that is newer than what is cached; how many were."""
+def fill(database: Database, cache: Cache, partner: str, use_case: str, only: Collection[str] | None = None) -> int:
+    """Every current document of a use case, or of the insight ids `only`, newer than what is cached; how many were."""
     with database.partner(partner) as connection:
-        current = insights.current(connection, partner, use_case)
+        current = insights.current(connection, partner, use_case, only)
     return cache.fill(partner, use_case, ((served.subject_id, cached(served)) for served in current))
 
 

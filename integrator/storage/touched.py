@@ -1,0 +1,99 @@
+"""What a landed record touches: its persons' crosswalk renewed, and the feature rows and subjects that depend on it.
+
+Which these are is said by dbt's `features.<use case>_touched`; nothing here knows a use case. Every query is a partner's own.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+from psycopg import sql
+from sqlalchemy import Connection, text
+
+
+class Touched(NamedTuple):
+    """A record that is new, changed or gone."""
+
+    kind: str
+    platform: str
+    native_id: str
+
+
+class Hit(NamedTuple):
+    """A feature row (by the use case's key) and a subject that a record touches."""
+
+    key: str
+    subject_platform: str
+    subject_kind: str
+    subject_id: str
+
+
+def is_built(connection: Connection) -> bool:
+    """Whether a night has made the crosswalk and the views; before the first there is nothing to follow."""
+    found: bool = connection.execute(
+        text("select to_regprocedure('harmonized.renew_identities(text, text[], text[])') is not null")
+    ).scalar_one()
+    return found
+
+
+def renew_identities(connection: Connection, partner: str, contacts: Sequence[Touched]) -> list[Touched]:
+    """Bring contacts into the crosswalk; all contacts whose person may differ now. Holds the crosswalk until commit."""
+    if not contacts:
+        return []
+    rows = connection.execute(
+        text("select platform, native_id from harmonized.renew_identities(:partner, :platforms, :ids)"),
+        {
+            "partner": partner,
+            "platforms": [contact.platform for contact in contacts],
+            "ids": [contact.native_id for contact in contacts],
+        },
+    )
+    return [Touched("contact", row.platform, row.native_id) for row in rows]
+
+
+def hits(connection: Connection, partner: str, relation: str, touched: Iterable[Touched]) -> set[Hit]:
+    """What records touch of the use case whose features are `relation`."""
+    by_source: dict[tuple[str, str], list[str]] = {}
+    for record in touched:
+        by_source.setdefault((record.kind, record.platform), []).append(record.native_id)
+    view = sql.Identifier("features", f"{relation}_touched").as_string()
+    found: set[Hit] = set()
+    for (kind, platform), ids in by_source.items():
+        rows = connection.execute(
+            text(f"""select distinct {", ".join(Hit._fields)} from {view}
+            where partner = :partner and kind = :kind and platform = :platform and native_id = any(:ids)"""),
+            {"partner": partner, "kind": kind, "platform": platform, "ids": ids},
+        )
+        found.update(Hit(**row._mapping) for row in rows)
+    return found
+
+
+def since(connection: Connection, partner: str, position: int) -> list[Touched]:
+    """The partner's records that changed in transactions from `position` on."""
+    rows = connection.execute(
+        text("""select distinct kind, platform, native_id from ops.touched
+        where partner = :partner and txid >= cast(cast(:position as text) as xid8) and kind <> 'partner'"""),
+        {"partner": partner, "position": str(position)},
+    )
+    return [Touched(**row._mapping) for row in rows]
+
+
+def newest(connection: Connection, partner: str, touched: Iterable[Touched]) -> int:
+    """The transaction after the last that brought any of these records: who reads now has read up to here."""
+    found = 0
+    by_source: dict[tuple[str, str], list[str]] = {}
+    for record in touched:
+        by_source.setdefault((record.kind, record.platform), []).append(record.native_id)
+    for (kind, platform), ids in by_source.items():
+        query = sql.SQL(
+            "select coalesce(max(txid::text::bigint), 0) from landing.{} where partner = %(partner)s"
+            " and platform = %(platform)s and native_id = any(%(ids)s) and valid_to is null"
+        ).format(sql.Identifier(kind))
+        values: dict[str, Any] = {"partner": partner, "platform": platform, "ids": ids}
+        found = max(found, int(connection.exec_driver_sql(query.as_string(), values).scalar_one()) + 1)
+    oldest = text("select pg_snapshot_xmin(pg_current_snapshot())::text::bigint")
+    return max(found, int(connection.execute(oldest).scalar_one()))
+
+
+def read_as_of(connection: Connection, moment: Any) -> None:
+    """Let the views of this transaction read at `moment` (aware)."""
+    connection.execute(text("select set_config('integrator.as_of', :moment, true)"), {"moment": moment.isoformat()})
