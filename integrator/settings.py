@@ -130,6 +130,15 @@ class Settings(BaseSettings):
         "Client-Cert", description="The header of a trusted proxy that holds it: RFC 9440, or PEM percent-encoded."
     )
     realtime_host: str = Field("127.0.0.1", description="The address that the realtime API listens at.")
+    live_streams: int = Field(
+        1000, ge=1, description="How many event streams of one partner one process of the realtime API holds open."
+    )
+    live_heartbeat_seconds: float = Field(
+        15.0, gt=0, le=60, description="After how long a silence an event stream says that it is still there."
+    )
+    live_stall_seconds: float = Field(
+        10.0, gt=0, description="How long the reader of an event stream may take nothing before it is dropped."
+    )
     push_most_records: int = Field(10_000, ge=1, description="How many records one pushed body may hold.")
     push_body_mebibytes: float = Field(
         16.0, gt=0, le=256, description="How large a pushed body may be, as sent and once inflated."

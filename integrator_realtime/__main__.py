@@ -3,9 +3,10 @@
 import argparse
 import gc
 import sys
+from contextlib import suppress
 from pathlib import Path
 
-from integrator.contracts.errors import IntegratorError
+from integrator.contracts.errors import EXIT_PERMANENT, IntegratorError
 from integrator.embedded.endpoints import HOST, Endpoints, free_port
 from integrator.settings import load_settings
 from integrator.steps.services import open_services
@@ -18,6 +19,7 @@ def main() -> int:
     import uvicorn
 
     from integrator_realtime.app import create_app
+    from integrator_realtime.server import Server
     from integrator_realtime.tls import server_options
 
     parser = argparse.ArgumentParser(prog="integrator_realtime", description="The realtime API.")
@@ -45,12 +47,15 @@ def main() -> int:
     gc.freeze()
     Endpoints(settings.root).put("realtime", url=url)
     # Forwarded addresses are not believed: who is a trusted proxy is decided by the connection itself.
-    uvicorn.run(
+    config = uvicorn.Config(
         app, host=settings.realtime_host, port=port, log_level="warning", access_log=False, server_header=False,
         proxy_headers=False, **tls,
     )  # fmt: skip
+    server = Server(config)
+    with suppress(KeyboardInterrupt):  # which it says again once it has ended in order
+        server.run()
     services.database.close()
-    return 0
+    return 0 if server.started else EXIT_PERMANENT
 
 
 if __name__ == "__main__":

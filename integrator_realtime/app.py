@@ -14,6 +14,7 @@ from integrator_realtime import openapi, problems
 from integrator_realtime.cors import Cors
 from integrator_realtime.gateway import Gateway
 from integrator_realtime.intake import Intake
+from integrator_realtime.live.hub import Hub
 from integrator_realtime.metrics import Metrics
 from integrator_realtime.middleware import Observed
 from integrator_realtime.origins import Origins
@@ -25,6 +26,7 @@ from integrator_realtime.routes import (
     feedback,
     host_databases,
     insights,
+    live,
     oauth,
     quality,
     quarantine,
@@ -49,6 +51,7 @@ def create_app(
     gateway = Gateway(services, issuer.rstrip("/"), metrics)
     origins = Origins(services.database)
     viewers = Viewers(gateway, origins)
+    hub = Hub(gateway, viewers, metrics)
     intake = Intake(services.settings)
     landing = PushLanding(services, intake)
     champions = Champions(
@@ -58,6 +61,7 @@ def create_app(
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         await gateway.open()
+        await hub.open()
         log.start()
         champions.start(warm=warm)
         if warm:
@@ -70,6 +74,7 @@ def create_app(
         for sender in senders if deliver else ():
             sender.start()
         yield
+        await hub.close()
         stop.set()
         for sender in senders if deliver else ():
             sender.join(timeout=20)
@@ -82,9 +87,11 @@ def create_app(
         title="Integrator realtime API", version="1", lifespan=lifespan, docs_url=None, redoc_url=None,
         description="Insights where a partner's own users work. Errors are RFC 9457 problem documents.",
     )  # fmt: skip
+    app.state.live = hub
     problems.install(app)
     app.include_router(insights.router(gateway, viewers, metrics))
     app.include_router(widgets.router(gateway, viewers))
+    app.include_router(live.router(gateway, viewers, hub))
     app.include_router(records.router(gateway, metrics, intake, landing))
     app.include_router(feedback.router(gateway, metrics, intake))
     app.include_router(quarantine.router(gateway, intake))

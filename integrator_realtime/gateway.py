@@ -7,7 +7,7 @@ timeout a second and not one a request.
 
 import hashlib
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Sequence, Set
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -124,6 +124,25 @@ class Gateway:
         """Whether Redis is there."""
         return await self._ask([("PING",)]) is not None
 
+    async def denied(self, held: Set[Access]) -> set[Access]:
+        """Of those let in before and still there, those that have been revoked since: asked every moment, of all at once."""
+        if not held:
+            return set()
+        asked = list(held)
+        names = [DENIED + access.jti for access in asked] + [f"{DENIED}client:{access.client_id}" for access in asked]
+        answers = await self._ask([("MGET", BIRTH, *names)])
+        if answers is None:
+            return await run_in_threadpool(self._denied_among, asked)
+        born, *marks = answers[0]
+        denied = {access for place, access in enumerate(asked) if marks[place] or marks[place + len(asked)]}
+        birth = int(born) if born is not None else 0
+        old = [access for access in asked if access not in denied and (not birth or self._is_older(access, birth))]
+        if old:
+            found = await run_in_threadpool(self._denied_among, old)
+            self._seen.update({access.jti: birth for access in old if access not in found})
+            denied |= found
+        return denied
+
     async def _admit(self, request: Request, access: Access, scope: str, key: str | None) -> Any:
         """One round trip: the deny-list, the limits, and the hash at `key`, which is returned (None without Redis)."""
         asked = self.limits.of(access, scope)
@@ -179,6 +198,17 @@ class Gateway:
         since = access.expires_at - timedelta(hours=2)
         with self.services.database.partner(access.partner) as connection:
             return clients.is_denied(connection, access.partner, access.client_id, access.jti, since)
+
+    def _denied_among(self, held: list[Access]) -> set[Access]:
+        found: set[Access] = set()
+        for partner in {access.partner for access in held}:
+            mine = [access for access in held if access.partner == partner]
+            since = min(access.expires_at for access in mine) - timedelta(hours=2)
+            with self.services.database.partner(partner) as connection:
+                pairs = [(access.client_id, access.jti) for access in mine]
+                denied = clients.denied_among(connection, partner, pairs, since)
+            found |= {access for access in mine if (access.client_id, access.jti) in denied}
+        return found
 
     def _from_tables(self, partner: str, use_case: str, subject_id: str) -> list[Cached]:
         with self.services.database.partner(partner) as connection:

@@ -12,6 +12,8 @@ HELP = {
     "integrator_scores_total": "Live scores, by use case and outcome: success, fallback, refusal, failure, invalid.",
     "integrator_score_seconds_total": "Seconds that live scores took on their threads, by use case.",
     "integrator_models_total": "Models of live scoring, by what became of them: loaded, swapped, refused.",
+    "integrator_live_streams_opened_total": "Event streams opened.",
+    "integrator_live_streams_ended_total": "Event streams that ended, by reason; opened less ended are open.",
     "integrator_records_pushed_total": "Pushed records, by kind and what became of them.",
     "integrator_pushes_total": "Pushes answered with 200, by kind of record and whether it was the answer of before.",
     "integrator_feedback_total": "Items of feedback, by what became of them.",

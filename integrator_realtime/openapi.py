@@ -19,7 +19,7 @@ from integrator_realtime.routes.score_described import SHAPES as SCORES
 # The longest prefix that fits decides.
 SCOPE_OF = {
     "/v1/events": "events:write", "/v1/contacts": "contacts:write", "/v1/sales": "sales:write",
-    "/v1/insights": "insights:read", "/v1/score": "score:write", "/v1/feedback": "feedback:write",
+    "/v1/insights": "insights:read", "/v1/live": "insights:read", "/v1/score": "score:write", "/v1/feedback": "feedback:write",
     "/v1/readiness": "quality:read", "/v1/quality": "quality:read", "/v1/quarantine": "quarantine:write",
     "/v1/connections": "connections:write", "/v1/webhooks": "webhooks:write",
     "/v1/host-databases": "connections:write", "/v1/widget-tokens": "widgets:issue",
@@ -51,10 +51,14 @@ PARAMETERS: dict[tuple[str, str], Schema] = {
     ("quarantine", "platform"): {"type": "string", "maxLength": 40, "pattern": r"^[^\x00]*$"},
     ("quarantine", "field"): {"type": "string", "maxLength": 200, "pattern": r"^[^\x00]*$"},
     ("score", "use_case"): {"type": "string", "enum": list(insight.USE_CASES)},
+    ("live", "use_case"): {
+        "type": "array", "items": {"type": "string", "enum": list(insight.USE_CASES)},
+    },
     ("insights", "use_case"): {"type": "string", "enum": list(insight.USE_CASES)},
 }  # fmt: skip
 MEDIA = {
     "/metrics": "text/plain", "/v1/schemas/{name}": "application/schema+json", "/v1/connections/callback": "text/html",
+    "/v1/live": "text/event-stream",
 }  # fmt: skip
 BODIES: dict[str, str] = {
     "/oauth/token": "TokenRequest", "/oauth/introspect": "TokenQuestion", "/oauth/revoke": "TokenQuestion"

@@ -9,14 +9,15 @@ from typing import Any
 import uvicorn
 
 from integrator.embedded.endpoints import HOST, free_port
+from integrator_realtime.server import Server
 
 
 @contextmanager
-def serving(app: Any, **options: Any) -> Iterator[str]:
-    """The base address, while it serves; `options` are uvicorn's, e.g. of TLS."""
-    port = free_port()
+def serving(app: Any, *, port: int | None = None, **options: Any) -> Iterator[str]:
+    """The base address, while it serves; a free port unless said; `options` are uvicorn's, e.g. of TLS."""
+    port = port or free_port()
     config = uvicorn.Config(app, host=HOST, port=port, log_level="error", access_log=False, **options)
-    server = uvicorn.Server(config)
+    server = Server(config)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     deadline = time.monotonic() + 20

@@ -9,6 +9,7 @@ CHANNELS: tuple[ChannelSpec, ...] = (
     ChannelSpec("tables", "Insight tables"),
     ChannelSpec("webhook", "Webhooks"),
     ChannelSpec("cache", "Cache of the realtime API"),
+    ChannelSpec("live", "Live updates"),
     ChannelSpec("host_database", "Host databases"),
     ChannelSpec("kafka", "Kafka"),
 )

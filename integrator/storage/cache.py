@@ -1,4 +1,5 @@
-"""Redis: ready-made insights by subject, and the deny-list of tokens. All of it can be lost; PostgreSQL stands behind.
+"""Redis: ready-made insights by subject, the deny-list of tokens, and the word that something was published. All of it
+can be lost; PostgreSQL stands behind.
 
 A subject's key is a hash with one field per platform and kind, so that one round trip tells whether an id is
 ambiguous. A field is never replaced by an older version (or an older check of the same version), and keys expire, so
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 SECONDS = 3600
 DENIED = "deny:"
+PUBLISHED = "published"
+"""The channel of the word that a partner's insights were published: the partner's name, and nothing of them."""
 _BATCH = 500
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -84,6 +87,23 @@ class Cache:
         from redis.asyncio import Redis
 
         return Redis.from_url(self.url, socket_timeout=0.5, socket_connect_timeout=0.5)
+
+    def listener(self) -> "AsyncRedis":
+        """A client for one event loop to subscribe with: it says at once when the connection is lost."""
+        from redis.asyncio import Redis
+        from redis.asyncio.retry import Retry
+        from redis.backoff import NoBackoff
+
+        return Redis.from_url(self.url, socket_timeout=1.0, socket_connect_timeout=1.0, retry=Retry(NoBackoff(), 0))
+
+    def announce(self, partner: str) -> int:
+        """Tell every listening process that something of a partner was published; how many heard it."""
+        from redis.exceptions import RedisError
+
+        try:
+            return int(self.client.publish(PUBLISHED, partner))
+        except RedisError as error:
+            raise Unavailable(f"Redis did not take the word of {partner}: {type(error).__name__}") from error
 
     def fill(self, partner: str, use_case: str, entries: Iterable[tuple[str, Cached]]) -> int:
         """Write (subject id, document) pairs that are newer than what is there; how many were."""

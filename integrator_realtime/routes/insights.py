@@ -56,7 +56,7 @@ def router(gateway: Gateway, viewers: Viewers, metrics: Metrics) -> APIRouter:
         """Current insights, oldest publication first; `next` is null on the last page, `last` is for `since`."""
         access = await gateway.allowed(request, SCOPE)
         if use_case is not None:
-            _require_use_case(use_case)
+            require_use_case(use_case)
         after = since if cursor is None else cursor
 
         def read() -> list[Served]:
@@ -82,7 +82,7 @@ def router(gateway: Gateway, viewers: Viewers, metrics: Metrics) -> APIRouter:
         """The insight of a subject (id percent-encoded), the bytes of every channel; `…/history`: all versions."""
         viewer = await viewers.of(request, SCOPE)
         access = viewer.access
-        _require_use_case(use_case)
+        require_use_case(use_case)
         subject, wants_history = _subject(request, subject_id)
         viewer.require(use_case, subject)
         if wants_history and viewer.widget is not None:
@@ -103,7 +103,8 @@ def router(gateway: Gateway, viewers: Viewers, metrics: Metrics) -> APIRouter:
     return routes
 
 
-def _require_use_case(name: str) -> None:
+def require_use_case(name: str) -> None:
+    """`NotFound` for a use case there is not."""
     if name not in USE_CASES:
         raise NotFound(f"use case {name!r} is not known; there are: {', '.join(USE_CASES)}")
 

@@ -41,6 +41,8 @@ LEFT_AT = {
     "/v1/host-databases": [positive_data_acceptance],
     "/v1/score/{use_case}": [positive_data_acceptance, negative_data_rejection],
 }  # fmt: skip
+# A stream has no end that could be waited for: tests/integration/test_live.py.
+ENDLESS = "/v1/live"
 KEY = "Idempotency-Key"
 
 
@@ -66,6 +68,7 @@ def document(served: dict[str, Any]) -> Any:
 def test_nothing_is_found(document: Any, served: dict[str, Any], mode: GenerationMode) -> None:
     found: list[str] = []
     operations = [result.ok() for result in document.get_all_operations()]
+    operations = [operation for operation in operations if operation.path != ENDLESS]
     assert len(operations) > 20
     for operation in operations:
         leave = [*LEFT, *next((more for path, more in LEFT_AT.items() if operation.path.startswith(path)), ())]

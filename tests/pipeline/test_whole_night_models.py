@@ -5,6 +5,7 @@ import json
 import pytest
 from sqlalchemy import text
 
+from integrator.delivery.registry import CHANNELS
 from integrator.steps.explain import explain
 from integrator.steps.train import train
 from models.base import TrainConfig
@@ -12,7 +13,7 @@ from tests.pipeline.installation import Installation, Night
 from tests.pipeline.story import Retraining
 
 pytestmark = pytest.mark.timeout(600)
-RETRAINED = {"model/attendance", "insight/attendance", "published/tables", "published/cache", "published/webhook"}
+RETRAINED = {"model/attendance", "insight/attendance", *(f"published/{channel.name}" for channel in CHANNELS)}
 
 
 def test_a_challenger_on_the_same_data_is_refused_and_changes_nothing(second: Night, refused: Retraining) -> None:

@@ -1,0 +1,1 @@
+"""Live updates: event streams that hosts and their pages hold open."""
