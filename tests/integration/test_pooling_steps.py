@@ -212,7 +212,8 @@ def test_a_small_shop_is_priced(shared: Services) -> None:
     for seed, name in enumerate(SHARERS, start=1):
         put(shared.database, "pricing_training", name, shop(5, 119, seed=seed), at=MOMENT, position=100)
     for relation in ("pricing", "pricing_training"):
-        put(shared.database, relation, "young", shop(2, 84, seed=8), at=MOMENT, position=100)
+        until_now = shop(2, 84, seed=8).with_columns(pl.col("sold_on").dt.offset_by("49d"))
+        put(shared.database, relation, "young", until_now, at=MOMENT, position=100)
     assert pool(shared, "pricing", run_id="run-1").promoted
     served(shared, "pricing", 2)
 

@@ -162,7 +162,8 @@ def test_a_challenger_is_answered_apart_while_it_stands(story: Services) -> None
 def test_demand_is_read_off_the_curve_at_the_price_taken(story: Services, now: datetime) -> None:
     monday = datetime(2026, 2, 22, 23, tzinfo=UTC)  # Monday in Berlin
     frame = pricing_frames.shop(products=1, days=28)
-    row = use_case("pricing").rows(frame, pricing_frames.CONTEXT)[0]
+    context = replace(pricing_frames.CONTEXT, as_of=datetime(2025, 12, 1, tzinfo=UTC))
+    row = use_case("pricing").rows(frame, context)[0]
     curve = [
         {"price": price, "quantity": quantity, "quantity_low": 0.75 * quantity, "quantity_high": 1.25 * quantity}
         for price, quantity in ((10, 60), (12, 40), (14, 30))
