@@ -1,4 +1,7 @@
-"""`make bench`: measure, print a table, and with `--write` put it into docs/benchmarks.md."""
+"""`make bench`: measure, print a table, and with `--write` put it into docs/benchmarks.md.
+
+`--only NAME` (repeatable) measures some of the parts, by the names of their modules.
+"""
 
 import os
 import platform
@@ -7,13 +10,16 @@ import sys
 import tempfile
 from collections.abc import Callable
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 
-from benchmarks import landing, loading, night, push
+from benchmarks import landing, loading, night, push, webhooks
 from benchmarks.figure import Figure, table
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "benchmarks.md"
-PARTS: tuple[Callable[[Path], list[Figure]], ...] = (loading.measure, landing.measure, push.measure, night.measure)
+PARTS: tuple[Callable[[Path], list[Figure]], ...] = (
+    loading.measure, landing.measure, push.measure, webhooks.measure, night.measure,
+)  # fmt: skip
 
 
 def main() -> int:
@@ -22,8 +28,8 @@ def main() -> int:
     home.chmod(0o711)
     figures: list[Figure] = []
     try:
-        for part in PARTS:
-            print(f"measuring {part.__module__.rpartition('.')[2]} …", file=sys.stderr, flush=True)
+        for part in _chosen(sys.argv):
+            print(f"measuring {_name(part)} …", file=sys.stderr, flush=True)
             figures += part(home)
     finally:
         shutil.rmtree(home, ignore_errors=True)
@@ -32,6 +38,20 @@ def main() -> int:
     if "--write" in sys.argv:
         PAGE.write_text(_page(text), encoding="utf-8")
     return 0
+
+
+def _chosen(words: list[str]) -> list[Callable[[Path], list[Figure]]]:
+    only = {name for flag, name in pairwise(words) if flag == "--only"}
+    names = [_name(part) for part in PARTS]
+    if unknown := only - set(names):
+        raise SystemExit(f"--only {', '.join(sorted(unknown))} is not allowed; allowed: {', '.join(names)}")
+    if only and "--write" in words:
+        raise SystemExit("--write is for the whole table")
+    return [part for part in PARTS if not only or _name(part) in only]
+
+
+def _name(part: Callable[[Path], list[Figure]]) -> str:
+    return part.__module__.rpartition(".")[2]
 
 
 def _page(text: str) -> str:

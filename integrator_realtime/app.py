@@ -32,6 +32,7 @@ from integrator_realtime.routes import (
     quarantine,
     records,
     score,
+    webhooks,
     widgets,
 )
 from integrator_realtime.viewers import Viewers
@@ -101,6 +102,7 @@ def create_app(
     app.include_router(quality.router(gateway))
     app.include_router(connections.router(gateway))
     app.include_router(host_databases.router(gateway))
+    app.include_router(webhooks.router(gateway))
     openapi.install(app)
     app.add_middleware(Cors, origins=origins)
     app.add_middleware(Observed, metrics=metrics, log=log, clock=services.clock)

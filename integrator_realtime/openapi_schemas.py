@@ -55,6 +55,28 @@ FED_BACK = {
     "unchanged": 0,
     "errors": [{"index": 1, "field": "id", "value": "ins_unknown", "reason": "there is no insight of that id"}],
 }
+WEBHOOK = {
+    "endpoint_id": "we_0f3c5a7e9b1d2f4a6c8e", "url": "https://host.example/hooks/insights",
+    "event_types": ["insight.updated", "insight.withdrawn"], "use_cases": [], "statuses": [], "subject_kinds": [],
+    "subject_prefix": None, "minimum_change": 0.05, "max_per_second": None, "max_in_flight": 4, "status": "active",
+    "status_reason": None, "failing_since": None, "held_until": None, "created_at": MOMENT_EXAMPLE,
+}  # fmt: skip
+WEBHOOK_FIELDS: dict[str, Schema] = {
+    "endpoint_id": TEXT, "url": TEXT, "event_types": many(TEXT), "use_cases": many(TEXT), "statuses": many(TEXT),
+    "subject_kinds": many(TEXT), "subject_prefix": maybe(TEXT), "minimum_change": maybe(NUMBER),
+    "max_per_second": maybe(NUMBER), "max_in_flight": COUNT, "status": {"type": "string", "enum": ["active", "disabled"]},
+    "status_reason": maybe(TEXT), "failing_since": maybe(MOMENT), "held_until": maybe(MOMENT), "created_at": MOMENT,
+}  # fmt: skip
+TESTED = {
+    "endpoint_id": "we_0f3c5a7e9b1d2f4a6c8e", "message_id": "msg_5d41402abc4b2a76b9719d911017c592", "delivered": True,
+    "status_code": 204, "error": None, "duration_ms": 12.5, "response": None,
+}  # fmt: skip
+ATTEMPT = {
+    "attempt_id": 4711, "message_id": "msg_5d41402abc4b2a76b9719d911017c592", "event_type": "insight.updated",
+    "insight_id": "ins_ebjmx4jl62vs3kjd3liv4xnezg", "insight_version": 7, "attempt": 1, "at": MOMENT_EXAMPLE,
+    "status_code": 503, "error": "answered 503", "duration_ms": 12.5, "response": "try later", "message_status": "pending",
+    "next_attempt_at": MOMENT_EXAMPLE,
+}  # fmt: skip
 CHECKED = {
     "use_case": "attendance",
     "name": "coverage",
@@ -167,6 +189,27 @@ SCHEMAS: dict[str, Schema] = {
         rows_written=COUNT, last_error=maybe(TEXT), last_synced_at=maybe(MOMENT),
     ),
     "HostDatabases": thing({"host_databases": [HOST_DATABASE]}, host_databases=many(ref("HostDatabase"))),
+    "Webhook": thing(WEBHOOK, "endpoint_id url status", **WEBHOOK_FIELDS),
+    "NewWebhookMade": thing(
+        {**WEBHOOK, "secret": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"}, "endpoint_id url status", **WEBHOOK_FIELDS,
+        secret=TEXT,
+    ),
+    "Webhooks": thing({"webhooks": [WEBHOOK]}, webhooks=many(ref("Webhook"))),
+    "WebhookTested": thing(
+        TESTED, endpoint_id=TEXT, message_id=TEXT, delivered=FLAG, status_code=maybe(COUNT), error=maybe(TEXT),
+        duration_ms=NUMBER, response=maybe(TEXT),
+    ),
+    "WebhookRotated": thing(
+        {"endpoint_id": "we_0f3c5a7e9b1d2f4a6c8e", "secret": "whsec_…", "former_until": MOMENT_EXAMPLE},
+        endpoint_id=TEXT, secret=TEXT, former_until=MOMENT,
+    ),
+    "WebhookReplayed": thing(
+        {"endpoint_id": "we_0f3c5a7e9b1d2f4a6c8e", "messages": 12}, endpoint_id=TEXT, messages=COUNT
+    ),
+    "WebhookAttempts": thing(
+        {"attempts": [ATTEMPT], "next": None},
+        attempts=many(thing(None, "attempt_id message_id event_type attempt at message_status")), next=maybe(COUNT),
+    ),
     "Connections": thing({"connections": [CONNECTED]}, connections=many(ref("Connection"))),
     "TokenRequest": thing(
         {"grant_type": "client_credentials", "scope": "insights:read"}, "grant_type",

@@ -48,6 +48,10 @@ class Due:
     is_patient: bool
 
 
+_MESSAGE = """outbox_id, message_id, insight_id, event_type, body, attempts, insight_version,
+  attempts - attempts_before as tried"""
+
+
 def large_staged(connection: Connection, most: int) -> list[tuple[str, str]]:
     """Insight id and document of staged versions whose document is larger than `most` bytes."""
     rows = connection.execute(
@@ -99,16 +103,17 @@ def write_staged(
 
 
 def put(
-    connection: Connection, partner: str, endpoint_id: str, message_id: str, event_type: str, body: str, now: datetime
-) -> None:
-    """One message that is about no insight: a test, or an endpoint that was disabled."""
+    connection: Connection, partner: str, endpoint_id: str, message_id: str, event_type: str, body: str, now: datetime,
+    *, due: datetime | None = None,
+) -> None:  # fmt: skip
+    """One message that is about no insight: a test, or an endpoint that was disabled. Due at once unless said."""
     connection.execute(
         text("""insert into ops.outbox (message_id, partner, endpoint_id, event_type, insight_id, insight_version, body,
             created_at, next_attempt_at)
-          values (:message_id, :partner, :endpoint_id, :event_type, '', 0, :body, :now, :now)"""),
+          values (:message_id, :partner, :endpoint_id, :event_type, '', 0, :body, :now, :due)"""),
         {
             "message_id": message_id, "partner": partner, "endpoint_id": endpoint_id, "event_type": event_type,
-            "body": body, "now": now,
+            "body": body, "now": now, "due": due or now,
         },
     )  # fmt: skip
 
@@ -142,15 +147,22 @@ def next_due(connection: Connection, partner: str, endpoint_id: str) -> datetime
 def claim(connection: Connection, partner: str, endpoint_id: str, now: datetime, limit: int) -> list[Message]:
     """Up to `limit` due messages of one endpoint, oldest first; the caller has the endpoint's turn."""
     rows = connection.execute(
-        text("""select outbox_id, message_id, insight_id, event_type, body, attempts, insight_version,
-          attempts - attempts_before as tried
-        from ops.outbox
+        text(f"""select {_MESSAGE} from ops.outbox
         where partner = :partner and endpoint_id = :endpoint_id and status = 'pending'
           and next_attempt_at <= :now
         order by outbox_id limit :limit"""),
         {"partner": partner, "endpoint_id": endpoint_id, "now": now, "limit": limit},
     )
     return [Message(**row._mapping) for row in rows]
+
+
+def message(connection: Connection, partner: str, message_id: str) -> Message:
+    """One message that is there."""
+    row = connection.execute(
+        text(f"select {_MESSAGE} from ops.outbox where partner = :partner and message_id = :message_id"),
+        {"partner": partner, "message_id": message_id},
+    ).one()
+    return Message(**row._mapping)
 
 
 def record(connection: Connection, partner: str, endpoint_id: str, outcomes: Sequence[Outcome]) -> None:
@@ -218,11 +230,12 @@ def _status(outcome: Outcome) -> str:
     return "failed" if outcome.next_attempt_at is None else "pending"
 
 
-def counts(connection: Connection, partner: str) -> dict[str, int]:
-    """How many messages are pending, delivered, failed and superseded."""
+def counts(connection: Connection, partner: str, endpoint_id: str | None = None) -> dict[str, int]:
+    """How many messages are pending, delivered, failed and superseded; of one endpoint if that is said."""
     rows = connection.execute(
-        text("select status, count(*) as n from ops.outbox where partner = :partner group by status"),
-        {"partner": partner},
+        text("""select status, count(*) as n from ops.outbox where partner = :partner
+          and (cast(:endpoint_id as text) is null or endpoint_id = :endpoint_id) group by status"""),
+        {"partner": partner, "endpoint_id": endpoint_id},
     )
     return {"pending": 0, "delivered": 0, "failed": 0, "superseded": 0, **{row.status: row.n for row in rows}}
 

@@ -56,6 +56,13 @@ def add(
         return insert(connection, database.master, partner, url, Wanted(**wanted), now, allow_loopback=allow_loopback)
 
 
+def lock(connection: Connection, partner: str) -> None:
+    """One change of a partner's list at a time, until the transaction ends."""
+    connection.execute(
+        text("select pg_advisory_xact_lock(hashtextextended('webhooks:' || :partner, 0))"), {"partner": partner}
+    )
+
+
 def insert(
     connection: Connection, master: MasterKey, partner: str, url: str, wanted: Wanted, now: datetime,
     *, allow_loopback: bool = False,

@@ -38,8 +38,8 @@ LEFT_AT = {
     "/v1/sales": [negative_data_rejection], "/v1/quarantine/{quarantine_id}/replay": [negative_data_rejection],
     "/v1/feedback": [negative_data_rejection], "/oauth/": [positive_data_acceptance],
     "/v1/connections": [positive_data_acceptance], "/v1/widget-tokens": [positive_data_acceptance],
-    "/v1/host-databases": [positive_data_acceptance],
     "/v1/score/{use_case}": [positive_data_acceptance, negative_data_rejection],
+    "/v1/host-databases": [positive_data_acceptance], "/v1/webhooks": [positive_data_acceptance],
 }  # fmt: skip
 # A stream has no end that could be waited for: tests/integration/test_live.py.
 ENDLESS = "/v1/live"

@@ -3,7 +3,6 @@
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -15,37 +14,10 @@ from integrator.contracts.errors import InvalidInput, NotFound
 from integrator.delivery.webhook.dispatcher import Dispatcher
 from integrator.security.addresses import Guard
 from integrator.steps.deliver import deliver
-from integrator.steps.publish import publish
 from integrator.steps.services import Services
 from integrator.storage import insights, outbox_log, webhook_secrets, webhooks
-from tests.publishing import prediction, put_scored
 from tests.serving import serving
-
-
-@dataclass
-class Receiver:
-    """Answers what it is told to and keeps what it got."""
-
-    status: int = 204
-    headers: list[tuple[bytes, bytes]] = field(default_factory=list)
-    got: list[tuple[dict[str, str], bytes]] = field(default_factory=list)
-    before: Callable[[], None] | None = None
-    url: str = ""
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        if scope["type"] != "http":
-            return
-        body = b""
-        while True:
-            message = await receive()
-            body += message.get("body", b"")
-            if not message.get("more_body"):
-                break
-        self.got.append(({key.decode(): value.decode() for key, value in scope["headers"]}, body))
-        if self.before is not None:
-            self.before()
-        await send({"type": "http.response.start", "status": self.status, "headers": self.headers})
-        await send({"type": "http.response.body", "body": b""})
+from tests.webhook_receiver import Receiver, put_out
 
 
 @pytest.fixture
@@ -67,13 +39,6 @@ def clean(services: Services) -> Services:
 
 def add(services: Services, url: str, **more: Any) -> webhooks.NewEndpoint:
     return webhooks.add(services.database, "alpha", url, services.clock(), allow_loopback=True, **more)
-
-
-def put_out(services: Services, *subjects: str, position: int = 10, value: float = 900.0) -> None:
-    put_scored(
-        services, "alpha", [prediction(subject, value) for subject in subjects], position=position, at=services.clock()
-    )
-    publish(services, "alpha", "attendance", run_id=f"run-{position}")
 
 
 def rows(services: Services) -> list[Any]:
