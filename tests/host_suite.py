@@ -188,6 +188,11 @@ class HostDatabaseSuite:
                 f"{quoted[:-1]}v{q} integer)")  # fmt: skip
         put_out(clean, "gala", "expo", position=10)
         columns = {"insight_id": "id", "insight_version": f"{name}v"}
+        if q == "`" and ("`" in name or "%" in name):
+            with pytest.raises(InvalidInput, match="names without ` and %"):
+                add(clean, host, table=name, columns=columns, key=("insight_id",), withdrawn="delete", name="odd")
+            host.do(f"drop table {quoted}")
+            return
         add(clean, host, table=name, columns=columns, key=("insight_id",), withdrawn="delete", name="odd")
         assert sync(clean, "alpha", "odd").written == 2
         put_out(clean, position=11)

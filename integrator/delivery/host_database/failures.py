@@ -61,7 +61,9 @@ def _said(origin: BaseException) -> str:
         return _short(primary)
     if len(origin.args) > 1 and isinstance(origin.args[0], int):
         words = str(origin.args[1])
-        return _short(_QUOTED.sub("'…'", words, count=1) if words.startswith("Duplicate entry") else words)
+        return _short(
+            _QUOTED.sub("'…'", words, count=1) if words.startswith(("Duplicate", "Incorrect", "Truncated")) else words
+        )
     return _short(str(origin))
 
 

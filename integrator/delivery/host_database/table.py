@@ -78,6 +78,10 @@ def opened(connection: Connection, layout: Layout) -> HostTable:
     catalogue, name = inspect(connection), connection.dialect.name
     if name == "sqlite" and layout.schema is not None:
         raise invalid("schema", layout.schema, "none: a SQLite file has no schemas")
+    for odd in (layout.table, layout.schema or "", *layout.columns.values(), *layout.constants):
+        # Neither its catalogue as SQLAlchemy reads it nor the driver's bulk insert gives these back as they are.
+        if name in ("mysql", "mariadb") and ("`" in odd or "%" in odd):
+            raise invalid("name", odd, "names without ` and % on MariaDB and MySQL")
     where = f"{layout.schema}.{layout.table}" if layout.schema else layout.table
     try:
         columns = catalogue.get_columns(layout.table, schema=layout.schema)
