@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from integrator.steps.score import ScoreReport
     from integrator.steps.services import Services
     from integrator.steps.train import TrainReport
+    from integrator.steps.write_back_run import RunReport
     from models.base import TrainConfig
 
 
@@ -152,6 +153,12 @@ def _sync_host_databases(services: "Services", partner: str) -> "list[SyncReport
     return sync_due(services, partner)
 
 
+def _write_back(services: "Services", partner: str) -> "list[RunReport]":
+    from integrator.steps.write_back_run import run_due
+
+    return run_due(services, partner)
+
+
 def _realize(services: "Services", partner: str, use_case: str) -> "RealizedReport":
     from integrator.steps.realized import realize
 
@@ -210,6 +217,7 @@ class Work:
     fill_cache: "Callable[[Services, str, str], int]" = _fill_cache
     deliver: "Callable[[Services, str], DeliveryReport]" = _deliver
     sync_host_databases: "Callable[[Services, str], list[SyncReport]]" = _sync_host_databases
+    write_back: "Callable[[Services, str], list[RunReport]]" = _write_back
     realize: "Callable[[Services, str, str], RealizedReport]" = _realize
     realized_picture: "Callable[[Services, str, str], bytes | None]" = _realized_picture
     drift: "Callable[[Services, str, str], DriftReport]" = _drift

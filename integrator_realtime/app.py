@@ -10,6 +10,7 @@ from integrator.steps.champions import Champions
 from integrator.steps.deliver import keep_delivering
 from integrator.steps.host_sync import keep_syncing
 from integrator.steps.services import Services
+from integrator.steps.write_back_run import keep_writing_back
 from integrator_realtime import openapi, problems
 from integrator_realtime.cors import Cors
 from integrator_realtime.gateway import Gateway
@@ -70,7 +71,7 @@ def create_app(
         stop = threading.Event()
         senders = [
             threading.Thread(target=keep, args=(services, stop), name=keep.__name__, daemon=True)
-            for keep in (keep_delivering, keep_syncing)
+            for keep in (keep_delivering, keep_syncing, keep_writing_back)
         ]
         for sender in senders if deliver else ():
             sender.start()

@@ -53,6 +53,7 @@ def router(sandbox: Sandbox) -> APIRouter:
         sandbox.faults.ordered.clear()
         sandbox.extra.clear()
         sandbox.gone.clear()
+        sandbox.written.clear()
         sandbox.requests.clear()
         return Response(status_code=204)
 

@@ -16,8 +16,10 @@ from zoneinfo import ZoneInfo
 import msgspec
 from fastapi import APIRouter, Request, Response
 
+from integrator_sandbox import hubspot_writes
 from integrator_sandbox.consent import Consent
 from integrator_sandbox.demo import HUBSPOT_CLIENT, SEARCH_COLUMNS
+from integrator_sandbox.hubspot_writes import Writes
 from integrator_sandbox.state import Sandbox
 from integrator_sandbox.timeline import shift
 
@@ -79,13 +81,23 @@ class Contacts:
         """When a contact was archived, None while it is not."""
         return self.sandbox.removed("hubspot").get(str(FIRST_ID + position))
 
+    def is_there(self, native_id: str) -> bool:
+        """Whether a contact of this id is made and not archived."""
+        position = int(native_id) - FIRST_ID if native_id.isdigit() else -1
+        return 0 <= position < len(self.visible()) and self.archived_at(position) is None
+
     def modified(self, position: int, now: datetime) -> datetime:
         """When a contact last changed, as of now."""
-        return self.outcome[position] if self.outcome[position] <= now else self.created[position]
+        at = self.outcome[position] if self.outcome[position] <= now else self.created[position]
+        written = self.sandbox.writes("hubspot").get(str(FIRST_ID + position))
+        return at if written is None else max(at, written[""])
 
     def history(self, position: int, name: str, now: datetime) -> list[Item]:
         """A property's values, newest first, as of now."""
         created, outcome, booked = self.created[position], self.outcome[position], self.booked[position]
+        written = self.sandbox.writes("hubspot").get(str(FIRST_ID + position), {})
+        if name in written:
+            return [{"value": written[name], "timestamp": iso(written[""]), "sourceType": "INTEGRATION"}]
         known = outcome <= now
         if name == "lifecyclestage":
             writes = [(created, "lead"), (outcome, "customer")] if known and booked else [(created, "lead")]
@@ -165,7 +177,7 @@ def router(contacts: Contacts) -> APIRouter:
     def properties() -> Response:
         known = [{"name": name, "type": kind, "hubspotDefined": True} for name, kind in STANDARD.items()]
         own = [{"name": name, "type": kind, "hubspotDefined": False} for name, kind in SEARCH_COLUMNS.items()]
-        return _json({"results": known + own})
+        return _json({"results": known + own + contacts.sandbox.injected("hubspot/properties")})
 
     @routes.get(objects)
     def page(request: Request) -> Response:
@@ -187,6 +199,7 @@ def router(contacts: Contacts) -> APIRouter:
         found = [contacts.contact(p, body.get("properties") or [], with_history) for p in shown]
         return _json({"status": "COMPLETE", "results": found})
 
+    hubspot_writes.mount(routes, Writes(contacts.sandbox, contacts.is_there))
     return routes
 
 

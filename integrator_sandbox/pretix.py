@@ -12,7 +12,9 @@ from zoneinfo import ZoneInfo
 import msgspec
 from fastapi import APIRouter, Request, Response
 
+from integrator_sandbox import pretix_writes
 from integrator_sandbox.demo import ORGANIZER
+from integrator_sandbox.pretix_writes import Meta, shown
 from integrator_sandbox.state import Sandbox
 from integrator_sandbox.timeline import shift
 
@@ -55,7 +57,18 @@ class CarParks:
         mine = [one for key, dates in self.dates.items() if slug in (None, key) for one in dates]
         if gone := self.sandbox.removed("pretix"):
             mine = [one for one in mine if f"{one['event']}:{one['id']}" not in gone]
+        if self.sandbox.writes("pretix"):
+            mine = [shown(self.sandbox, f"{one['event']}:{one['id']}", one) for one in mine]
         return mine + [one for one in self.sandbox.injected("pretix") if slug in (None, one.get("event"))]
+
+    def events(self) -> list[Item]:
+        """The series."""
+        return [shown(self.sandbox, slug, one) for slug, one in self.series.items()]
+
+    def find(self, slug: str, number: int) -> Item | None:
+        """A series, or one of its dates where the number is not 0; None where there is none such."""
+        every = self.subevents(slug) if number else self.events()
+        return next((one for one in every if (one["id"] == number if number else one["slug"] == slug)), None)
 
     def quotas(self, slug: str) -> list[Item]:
         """One quota a date, the car park's capacity."""
@@ -146,7 +159,7 @@ def router(parks: CarParks) -> APIRouter:
 
         routes.add_api_route(path, answer, methods=["GET"])
 
-    listing("/events/", lambda _: list(parks.series.values()))
+    listing("/events/", lambda _: parks.events())
     listing("/subevents/", lambda _: parks.subevents(None))
     listing("/orders/", lambda _: [])
     listing("/events/{event}/subevents/", parks.subevents)
@@ -154,6 +167,7 @@ def router(parks: CarParks) -> APIRouter:
     listing("/events/{event}/checkinlists/", parks.checkinlists)
     listing("/events/{event}/orders/", lambda _: [])
     listing("/events/{event}/orderpositions/", lambda _: [])
+    pretix_writes.mount(routes, Meta(parks.sandbox, parks.find), denied)
     return routes
 
 

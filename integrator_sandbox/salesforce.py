@@ -9,11 +9,13 @@ from typing import Any
 import msgspec
 from fastapi import APIRouter, Request, Response
 
+from integrator_sandbox import salesforce_writes
 from integrator_sandbox.gate import Answer
 from integrator_sandbox.limits import SlidingWindow
 from integrator_sandbox.salesforce_leads import Item, Table, tables
 from integrator_sandbox.salesforce_login import Login
 from integrator_sandbox.salesforce_soql import OPERATORS, Query, SoqlError, parse
+from integrator_sandbox.salesforce_writes import Collections
 from integrator_sandbox.state import Sandbox
 
 PREFIX = "/salesforce"
@@ -109,7 +111,13 @@ class Salesforce:
         _known(version in VERSIONS and name in self.tables and not self._hidden(name))
         table = self.tables[name]
         fields = [
-            {"name": field, "type": kind, "custom": field.endswith("__c"), "label": field.removesuffix("__c")}
+            {
+                "name": field,
+                "type": kind,
+                "custom": field.endswith("__c"),
+                "label": field.removesuffix("__c"),
+                "updateable": field.endswith("__c") and not self._hidden(f"edit {field}"),
+            }
             for field, kind in table.fields.items()
         ]
         children = [{"childSObject": f"{name}History", "relationshipName": child} for child in table.children]
@@ -148,6 +156,7 @@ def router(org: Salesforce) -> APIRouter:
     def describe(version: str, name: str) -> Response:
         return tried(lambda: org.described(name, version))
 
+    salesforce_writes.mount(routes, Collections(org.sandbox, org.tables["Lead"]), lambda: org.usage)
     return routes
 
 

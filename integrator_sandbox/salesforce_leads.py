@@ -130,6 +130,9 @@ class Leads:
         if isinstance(key, dict):
             value = key.get(name)
             return datetime.fromisoformat(value) if value and LEAD.get(name) == "datetime" else value
+        written = self.sandbox.writes("salesforce").get(lead_id(key), {})
+        if name in written:
+            return written[name]
         for one in self.sandbox.injected("salesforce/fields"):
             if one["name"] == name:
                 return one.get("value")
@@ -139,7 +142,8 @@ class Leads:
         known = self.outcome[position] <= self.sandbox.now()
         gone = self.sandbox.removed("salesforce").get(lead_id(position))
         if name in ("SystemModstamp", "LastModifiedDate"):
-            return gone or (self.outcome[position] if known else self.created[position])
+            at = gone or (self.outcome[position] if known else self.created[position])
+            return max(at, self.sandbox.writes("salesforce").get(lead_id(position), {"": at})[""])
         if name == "Status":
             return (CONVERTED if self.booked[position] else LOST) if known else OPEN
         converted = known and self.booked[position]

@@ -42,6 +42,8 @@ class Sandbox:
     hubspot_tokens: dict[str, float] = field(default_factory=dict)
     extra: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     gone: dict[str, dict[str, datetime]] = field(default_factory=dict)
+    written: dict[str, dict[str, dict[str, Any]]] = field(default_factory=dict)
+    """What was written to a platform's records, by native id and field."""
     requests: dict[str, int] = field(default_factory=dict)
     parts: dict[str, Any] = field(default_factory=dict)
     """Platforms that keep their own state, by name."""
@@ -68,6 +70,10 @@ class Sandbox:
     def injected(self, platform: str) -> list[dict[str, Any]]:
         """Records a test has added, in the platform's own shape."""
         return self.extra.setdefault(platform, [])
+
+    def writes(self, platform: str) -> dict[str, dict[str, Any]]:
+        """What was written to a platform, by native id; each with the time of the last write under ``""``."""
+        return self.written.setdefault(platform, {})
 
     def removed(self, platform: str) -> dict[str, datetime]:
         """What a test has deleted at a platform: native ids and when."""

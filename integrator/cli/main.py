@@ -25,6 +25,7 @@ from integrator.cli import (
     stream,
     webhooks,
     widgets,
+    write_back,
 )
 from integrator.cli.output import note
 from integrator.cli.session import close_sessions
@@ -55,6 +56,7 @@ app.add_typer(platforms.app, name="platforms")
 app.add_typer(webhooks.app, name="webhooks")
 app.add_typer(widgets.app, name="widgets")
 app.add_typer(host_databases.app, name="host-databases")
+app.add_typer(write_back.app, name="write-back")
 app.add_typer(models.app, name="models")
 app.add_typer(quarantine.app, name="quarantine")
 app.add_typer(files.app, name="files")

@@ -12,6 +12,7 @@ CHANNELS: tuple[ChannelSpec, ...] = (
     ChannelSpec("live", "Live updates"),
     ChannelSpec("host_database", "Host databases"),
     ChannelSpec("kafka", "Kafka"),
+    ChannelSpec("write_back", "Platform write-back"),
 )
 
 

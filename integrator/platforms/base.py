@@ -18,6 +18,8 @@ from integrator.platforms.http import HttpPolicy, Session, closing
 Clock = Callable[[], datetime]
 Cursor = Mapping[str, Any]
 Raw = dict[str, Any]
+OURS = "integrator_"
+"""How the names of the fields begin that write-back fills, at every platform."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,8 @@ class PlatformSpec:
     credential_fields: tuple[str, ...]
     setting_fields: Mapping[str, bool]
     oauth: OAuth | None = None
+    writes_back: tuple[str, ...] = ()
+    """The use cases whose insights it takes back into its own records."""
 
     def require(self, settings: Mapping[str, Any], credentials: Mapping[str, str]) -> None:
         """Raise `InvalidInput` naming the first setting or credential that is missing, unknown or no address."""
@@ -192,6 +196,11 @@ class Platform(ABC):
     @abstractmethod
     def missing(self, session: Session, account: Account) -> list[str]:
         """For `check`."""
+
+
+def is_ours(name: str) -> bool:
+    """Whether write-back fills this field: a pull leaves it out, or a score would be read as a feature of itself."""
+    return name.lower().startswith(OURS)
 
 
 def _require_address(what: str, value: str) -> None:

@@ -1,6 +1,7 @@
 """The platforms there are. To add one: a folder with ``spec.py`` and ``pull.py``, and one line here."""
 
 from importlib import import_module
+from typing import TYPE_CHECKING
 
 from integrator.contracts.errors import invalid
 from integrator.platforms.base import Platform, PlatformSpec
@@ -11,6 +12,9 @@ from integrator.platforms.pretix.spec import SPEC as PRETIX
 from integrator.platforms.salesforce.spec import SPEC as SALESFORCE
 from integrator.platforms.shopify.spec import SPEC as SHOPIFY
 from integrator.platforms.stripe.spec import SPEC as STRIPE
+
+if TYPE_CHECKING:
+    from integrator.platforms.write_back import Writer
 
 PLATFORMS: tuple[PlatformSpec, ...] = (PRETIX, HUBSPOT, SHOPIFY, EVENTBRITE, STRIPE, SALESFORCE, DECLARATIVE)
 
@@ -27,4 +31,13 @@ def platform(name: str) -> Platform:
     """The platform itself, its client imported only now."""
     module = import_module(f"integrator.platforms.{spec(name).name}.pull")
     loaded: Platform = module.PLATFORM
+    return loaded
+
+
+def writer(name: str) -> "Writer":
+    """The platform's way back, its code imported only now; raises `InvalidInput` naming the platforms that have one."""
+    entry = spec(name)
+    if not entry.writes_back:
+        raise invalid("platform to write back to", name, (one.name for one in PLATFORMS if one.writes_back))
+    loaded: Writer = import_module(f"integrator.platforms.{entry.name}.write_back").WRITER
     return loaded

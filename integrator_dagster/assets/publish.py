@@ -103,14 +103,29 @@ def _host_database(
     return {"written": progress.rows, "behind": [report.name for report in reports if not report.complete]}
 
 
+def _write_back(
+    work: Work, services: "Services", partner: str, use_case: str, progress: "Progress", run_id: str
+) -> Metadata:
+    reports = work.write_back(services, partner)
+    progress.rows = sum(report.written for report in reports)
+    refused = sum(report.refused for report in reports)
+    return {"written": progress.rows, "refused": refused, "failed": [r.connection_id for r in reports if r.error]}
+
+
 def _with_the_tables(
     work: Work, services: "Services", partner: str, use_case: str, progress: "Progress", run_id: str
 ) -> Metadata:
     return {}
 
 
-WAYS: dict[str, Way] = {TABLES: _tables, "cache": _cache, "webhook": _webhook, "host_database": _host_database}
-OF_THE_PARTNER = ("webhook", "host_database")
+WAYS: dict[str, Way] = {
+    TABLES: _tables,
+    "cache": _cache,
+    "webhook": _webhook,
+    "host_database": _host_database,
+    "write_back": _write_back,
+}
+OF_THE_PARTNER = ("webhook", "host_database", "write_back")
 """Channels that know partners and no use cases."""
 DESCRIPTIONS = {
     TABLES: "A partner's insights of a use case appear in one transaction, each new version with its outbox rows and its "
@@ -118,4 +133,5 @@ DESCRIPTIONS = {
     "cache": "The ready-made documents of the realtime API, from what the tables hold now.",
     "webhook": "What the outbox holds for a partner's endpoints, sent; what was not taken is tried again on its schedule.",
     "host_database": "What is new, upserted into the tables of a partner's own databases; one that is away is tried again.",
+    "write_back": "What is newer than what a platform's records were told, into their own fields, where a partner enabled it.",
 }

@@ -101,6 +101,7 @@ def sandbox(served: LiveSandbox) -> Iterator[LiveSandbox]:
     state.faults.ordered.clear()
     state.extra.clear()
     state.gone.clear()
+    state.written.clear()
     state.requests.clear()
     served.slept.clear()
     state.pretix_limit = SlidingWindow(5000, 60.0)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from integrator.platforms.base import CustomField, Raw, moment, stamp
+from integrator.platforms.base import CustomField, Raw, is_ours, moment, stamp
 
 STAGE = "lifecyclestage"
 LEAD_STATUS = "hs_lead_status"
@@ -47,6 +47,7 @@ def reading(definitions: Sequence[Mapping[str, Any]], settings: Mapping[str, Any
         for one in definitions
         if (one["name"] in wanted if wanted else not one.get("hubspotDefined"))
         and one["name"] not in (STAGE, LEAD_STATUS, *PLAIN)
+        and not is_ours(str(one["name"]))
     }
     return Reading(
         types,

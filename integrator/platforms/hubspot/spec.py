@@ -14,6 +14,7 @@ SPEC = PlatformSpec(
         "lost_statuses": False,
         "authorize_url": False,
     },
+    writes_back=("lead_score",),
     oauth=OAuth(
         authorize="{authorize_url}/oauth/authorize",
         token="{base_url}/oauth/v1/token",  # noqa: S106 (an address)

@@ -9,7 +9,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from integrator.platforms.base import Raw, moment, stamp
+from integrator.platforms.base import Raw, is_ours, moment, stamp
 
 ORDER_STATUS = {"n": "pending", "p": "paid", "e": "cancelled", "c": "cancelled"}
 
@@ -98,7 +98,9 @@ def date_records(date: Mapping[str, Any], around: Context) -> list[Raw]:
         "on_sale_at": date.get("presale_start") or parent.get("presale_start"),
         "capacity": seats,
         "attendance": None,
-        "attributes": {key: value for key, value in (date.get("meta_data") or {}).items() if value},
+        "attributes": {
+            key: value for key, value in (date.get("meta_data") or {}).items() if value and not is_ours(key)
+        },
     }
     if scheduled["status"] == "cancelled" or over > around.now:
         return [scheduled]

@@ -8,4 +8,5 @@ SPEC = PlatformSpec(
     kinds=("event", "contact", "sale"),
     credential_fields=("token",),
     setting_fields={"base_url": True, "organizer": True, "region": False, "country": False, "city": False},
+    writes_back=("attendance", "pricing"),
 )

@@ -9,7 +9,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from integrator.platforms.base import CustomField, Raw, moment, stamp
+from integrator.platforms.base import CustomField, Raw, is_ours, moment, stamp
 
 LEAD_NEEDS = ("Id", "IsDeleted", "CreatedDate", "SystemModstamp", "IsConverted", "ConvertedDate", "Status")
 LEAD_PLAIN = ("Email", "Phone", "MobilePhone", "FirstName", "LastName", "LeadSource", "CountryCode", "Country")
@@ -55,6 +55,7 @@ def attribute_types(described: Sequence[Mapping[str, Any]], wanted: Sequence[str
         for one in described
         if (one["name"] in wanted if wanted else one.get("custom") or one["name"] in LEAD_EXTRA)
         and one["name"] not in (*LEAD_NEEDS, *LEAD_PLAIN)
+        and not is_ours(str(one["name"]))
         and (one["type"] == "boolean" or one["type"] in NUMBERS | TEXTS)
     }
 

@@ -21,6 +21,7 @@ SPEC = PlatformSpec(
         "currency": False,
         "reserve_pct": False,
     },
+    writes_back=("lead_score",),
     oauth=OAuth(
         authorize="{login_url}/services/oauth2/authorize",
         token="{login_url}/services/oauth2/token",  # noqa: S106 (an address)
