@@ -16,6 +16,7 @@ from integrator_realtime.cors import Cors
 from integrator_realtime.gateway import Gateway
 from integrator_realtime.intake import Intake
 from integrator_realtime.live.hub import Hub
+from integrator_realtime.lookups import Lookups
 from integrator_realtime.metrics import Metrics
 from integrator_realtime.middleware import Observed
 from integrator_realtime.origins import Origins
@@ -105,6 +106,7 @@ def create_app(
     app.include_router(host_databases.router(gateway))
     app.include_router(webhooks.router(gateway))
     openapi.install(app)
+    app.add_middleware(Lookups, gateway=gateway, metrics=metrics)
     app.add_middleware(Cors, origins=origins)
     app.add_middleware(Observed, metrics=metrics, log=log, clock=services.clock)
     return app

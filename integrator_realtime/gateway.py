@@ -7,12 +7,11 @@ timeout a second and not one a request.
 
 import hashlib
 import time
-from collections.abc import Collection, Sequence, Set
+from collections.abc import Collection, MutableMapping, Sequence, Set
 from datetime import timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from redis.exceptions import NoScriptError, RedisError
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
@@ -30,10 +29,8 @@ from integrator.storage.crypto import same
 from integrator_realtime.limits import MICROS, SCRIPT, Limits, Question, budget_of, numbers, too_many
 from integrator_realtime.metrics import Metrics
 from integrator_realtime.problems import MissingScope
+from integrator_realtime.redis_line import Command, RedisLine, ReplyError
 from integrator_realtime.tls import Certificates
-
-if TYPE_CHECKING:
-    from redis.asyncio import Redis
 
 REST_SECONDS = 1.0
 BIRTH = f"{DENIED}since"
@@ -52,20 +49,20 @@ class Gateway:
         keys = partial(open_keys, services.database, services.database.master)
         self.issuer = Issuer(issuer, lambda: keys(services.clock()), services.clock, services.settings.token_minutes)
         self._longest_life = max(self.issuer.lifetime, widget_tokens.LONGEST)
-        self._redis: Redis | None = None
+        self._redis: RedisLine | None = None
         self._rest_until = 0.0
         # Tokens that PostgreSQL did not know as revoked, with the birth of the deny-list that was in force then.
         self._seen: dict[str, int] = {}
 
     async def open(self) -> None:
         """Read the keys, so that the first request does not have to."""
-        self._redis = self.services.cache.asynchronous()
+        self._redis = RedisLine(self.services.redis_url)
         await run_in_threadpool(self.issuer.ring)
 
     async def close(self) -> None:
         """Give back the connections."""
         if self._redis is not None:
-            await self._redis.aclose()
+            await self._redis.close()
 
     async def allowed(self, request: Request, scope: str) -> Access:
         """Who asks; it was not revoked, has the scope and stays within its limits: the one gate of every route.
@@ -143,13 +140,35 @@ class Gateway:
             denied |= found
         return denied
 
+    def known(self, token: str) -> Access | None:
+        """What was found out about a token or API key within the last minute, where that is all there is to ask of it."""
+        access = self.keys.known(token) if is_api_key(token) else self.issuer.known(token)
+        return None if access is None or access.certificate is not None else access
+
+    async def glance(self, scope: MutableMapping[str, Any], access: Access, asked_of: str, key: str) -> Cached | None:
+        """The one insight at `key`, where nothing at all is out of the ordinary; else None, and nothing was decided.
+
+        Then `_admit` goes on with the answers that were had here: they are charged once.
+        """
+        asked = self.limits.of(access, asked_of)
+        answers = await self._ask([self._admission(asked, access), ("HGETALL", key)])
+        denied, birth, spent = _split(answers)
+        if answers is not None and spent is not None and not denied and not self._is_older(access, birth):
+            verdict = self.limits.judge(asked, spent)
+            found = _unpacked(answers[1]) if not verdict.wait else None
+            if found is not None and len(found) == 1:
+                scope["access"], scope["limit_headers"] = access, verdict.headers
+                return found[0]
+        scope["answers"] = (key, answers)
+        return None
+
     async def _admit(self, request: Request, access: Access, scope: str, key: str | None) -> Any:
         """One round trip: the deny-list, the limits, and the hash at `key`, which is returned (None without Redis)."""
         asked = self.limits.of(access, scope)
-        commands = [self._script(asked, DENIED + access.jti, f"{DENIED}client:{access.client_id}", BIRTH)]
-        if key is not None:
-            commands.append(("HGETALL", key))
-        answers = await self._ask(commands)
+        had_key, answers = request.scope.pop("answers", (None, None))
+        if had_key is None or had_key != key:
+            more: list[Command] = [] if key is None else [("HGETALL", key)]
+            answers = await self._ask([self._admission(asked, access), *more])
         denied, birth, spent = _split(answers)
         if denied is None or (not denied and self._is_older(access, birth)):
             denied = await run_in_threadpool(self.denied_in_tables, access)
@@ -166,22 +185,23 @@ class Gateway:
             raise too_many(verdict.wait, f"the budget {budget} is used up")
         return answers[1] if answers is not None and key is not None else None
 
-    def _script(self, asked: Question, *names: str) -> tuple[str | int, ...]:
+    def _admission(self, asked: Question, access: Access) -> Command:
+        return self._script(asked, DENIED + access.jti, f"{DENIED}client:{access.client_id}", BIRTH)
+
+    def _script(self, asked: Question, *names: str) -> Command:
         return "EVALSHA", self._sha, len(asked.keys) + len(names), *asked.keys, *names, *asked.arguments
 
-    async def _ask(self, commands: Sequence[tuple[str | int, ...]]) -> list[Any] | None:
+    async def _ask(self, commands: Sequence[Command]) -> list[Any] | None:
         """One round trip; a command's own failure stands in its answer's place. None when Redis is away."""
         if self._redis is None or time.monotonic() < self._rest_until:
             return None
-        pipe = self._redis.pipeline(transaction=False)
         try:
-            answers = await _sent(pipe, commands)
-            if any(isinstance(answer, NoScriptError) for answer in answers):  # Redis was started anew
-                await self._redis.script_load(SCRIPT)
-                answers = await _sent(pipe, commands)
-            if isinstance(answers[0], Exception):
-                raise answers[0]
-        except (RedisError, OSError, TimeoutError):
+            answers = await self._redis.ask(commands)
+            if isinstance(answers[0], ReplyError) and str(answers[0]).startswith("NOSCRIPT"):  # Redis was started anew
+                _, *answers = await self._redis.ask([("SCRIPT", "LOAD", SCRIPT), *commands])
+            if isinstance(answers[0], ReplyError):
+                raise ConnectionError(str(answers[0]))
+        except (OSError, TimeoutError):
             self._rest_until = time.monotonic() + REST_SECONDS
             return None
         return answers
@@ -217,16 +237,12 @@ class Gateway:
     async def _remember(
         self, partner: str, use_case: str, subject_id: str, found: list[Cached], *, broken: bool
     ) -> None:
-        if self._redis is None or not (found or broken):
+        if not (found or broken):
             return
-        try:
-            if broken:
-                await self._redis.delete(subject_key(partner, use_case, subject_id))
-            for entry in found:
-                key, *arguments = put_arguments(partner, use_case, subject_id, entry)
-                await self._redis.eval(PUT_SCRIPT, 1, key, *arguments)
-        except (RedisError, OSError, TimeoutError):
-            self._rest_until = time.monotonic() + REST_SECONDS
+        key = subject_key(partner, use_case, subject_id)
+        puts = [put_arguments(partner, use_case, subject_id, entry) for entry in found]
+        commands: list[Command] = [("DEL", key)] if broken else []
+        await self._ask([*commands, *(("EVAL", PUT_SCRIPT, 1, *arguments) for arguments in puts)])
 
 
 def bearer(request: Request) -> str:
@@ -248,13 +264,6 @@ def refuse_repeated(request: Request, repeatable: Collection[str] = ()) -> None:
         raise InvalidInput(f"the parameter {repeated!r} came more than once", field=repeated)
 
 
-async def _sent(pipe: Any, commands: Sequence[tuple[str | int, ...]]) -> list[Any]:
-    for command in commands:
-        pipe.execute_command(*command)
-    answers: list[Any] = await pipe.execute(raise_on_error=False)
-    return answers
-
-
 def _split(answers: list[Any] | None) -> tuple[bool | None, int, list[int] | None]:
     """Whether a name is denied, since when there is a deny-list (0: none), and what the limiter says, if Redis did."""
     found = numbers(answers[0]) if answers else None
@@ -266,6 +275,6 @@ def _unpacked(fields: Any) -> list[Cached] | None:
     if fields is None:
         return []
     try:
-        return [Cached.unpacked(field, value) for field, value in fields.items()]
-    except (ValueError, OverflowError, AttributeError):  # no numbers, no text, not even a hash
+        return [Cached.unpacked(field, value) for field, value in zip(fields[::2], fields[1::2], strict=True)]
+    except (ValueError, OverflowError, TypeError, AttributeError):  # no numbers, no text, not even a hash
         return None

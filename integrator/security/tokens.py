@@ -80,15 +80,20 @@ class Issuer:
 
     def verify(self, token: str) -> Access:
         """What the token says; `Unauthorized` when it is not ours, was altered, or has expired. Cached for a minute."""
+        known = self.known(token)
+        if known is not None:
+            return known
         now = self._clock()
-        cached = self._verified.get(token)
-        if cached is not None and now < cached[1]:
-            return cached[0]
         access = self._verify(token, now)
         if len(self._verified) >= _CACHED:
             self._verified.clear()
         self._verified[token] = (access, min(access.expires_at, now + timedelta(seconds=CACHE_SECONDS)))
         return access
+
+    def known(self, token: str) -> Access | None:
+        """What `verify` found out about a token within the last minute."""
+        found = self._verified.get(token)
+        return found[0] if found is not None and self._clock() < found[1] else None
 
     def _verify(self, token: str, now: datetime) -> Access:
         try:

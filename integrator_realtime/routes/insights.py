@@ -2,6 +2,7 @@
 
 import json
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Annotated
 from urllib.parse import unquote
 
@@ -37,6 +38,7 @@ class Anything(Convertor[str]):
 register_url_convertor("anything", Anything())
 SCOPE = "insights:read"
 PREFIX = b"/v1/insights/"
+ONE = "/{use_case}/{subject_id:anything}"
 LARGEST_PAGE = 1000
 
 
@@ -71,7 +73,7 @@ def router(gateway: Gateway, viewers: Viewers, metrics: Metrics) -> APIRouter:
         following = last if len(found) > limit else "null"
         return _json(f'{{"insights":[{items}],"last":{last},"next":{following}}}'.encode())
 
-    @routes.get("/{use_case}/{subject_id:anything}")
+    @routes.get(ONE)
     async def one(
         request: Request,
         use_case: str,
@@ -93,12 +95,10 @@ def router(gateway: Gateway, viewers: Viewers, metrics: Metrics) -> APIRouter:
         entry = _chosen(found, subject, platform, kind)
         if wants_history:
             return await run_in_threadpool(_history, gateway, access.partner, entry.insight_id, clock())
-        headers = _freshness(entry, clock())
-        if {"*", headers["ETag"]} & _named(request.headers.get("if-none-match")):
-            metrics.add("integrator_insights_served_total", use_case=use_case, source="not_modified")
-            return Response(status_code=304, headers=headers)
-        metrics.add("integrator_insights_served_total", use_case=use_case, source=origin)
-        return _json(entry.document, headers)
+        status, headers = answered(entry, request.headers.get("if-none-match"), clock())
+        source = "not_modified" if status == 304 else origin
+        metrics.add("integrator_insights_served_total", use_case=use_case, source=source)
+        return Response(status_code=304, headers=headers) if status == 304 else _json(entry.document, headers)
 
     return routes
 
@@ -110,12 +110,16 @@ def require_use_case(name: str) -> None:
 
 
 def _subject(request: Request, decoded: str) -> tuple[str, bool]:
-    """The native id, and whether its history is asked for.
-
-    Read from the raw path: there, a slash inside an id (`product%2Ftier`) differs from one before `history`.
-    """
+    """The native id, and whether its history is asked for."""
     raw: bytes = request.scope.get("raw_path") or decoded.encode()
-    rest = raw.split(b"?")[0].partition(PREFIX)[2].partition(b"/")[2] or decoded.encode()
+    return subject_in(raw.split(b"?")[0].partition(PREFIX)[2].partition(b"/")[2] or decoded.encode())
+
+
+def subject_in(rest: bytes) -> tuple[str, bool]:
+    """The same of what stands behind the use case in the raw path.
+
+    There, a slash inside an id (`product%2Ftier`) differs from one before `history`.
+    """
     subject, slash, last = rest.rpartition(b"/")
     wants_history = bool(slash) and last == b"history"
     return unquote((subject if wants_history else rest).decode("ascii", "replace")), wants_history
@@ -138,15 +142,25 @@ def _named(header: str | None) -> set[str]:
     return {tag.strip().removeprefix("W/") for tag in header.split(",")} if header else set()
 
 
+def answered(entry: Cached, if_none_match: str | None, now: datetime) -> tuple[int, dict[str, str]]:
+    """200 or 304, and the headers of either."""
+    headers = _freshness(entry, now)
+    return (304 if {"*", headers["ETag"]} & _named(if_none_match) else 200), headers
+
+
 def _freshness(entry: Cached, now: datetime) -> dict[str, str]:
     return {
         "ETag": f'"{entry.insight_id}-{entry.insight_version}"',
-        "Insight-Checked-At": rfc3339(entry.checked_at),
-        "Insight-Stale-After": rfc3339(entry.stale_after),
+        "Insight-Checked-At": _shown(entry.checked_at),
+        "Insight-Stale-After": _shown(entry.stale_after),
         "Insight-Stale": "true" if now > entry.stale_after else "false",
         "Cache-Control": "private, no-cache",
         "Vary": "Authorization",
     }
+
+
+_shown = lru_cache(maxsize=4096)(rfc3339)
+"""A publication's insights share their moments."""
 
 
 def _item(served: Served, now: datetime) -> str:

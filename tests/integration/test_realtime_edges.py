@@ -269,7 +269,7 @@ def test_conditional_requests(http: httpx.Client, header: dict[str, str]) -> Non
 
 def test_caches_between_keep_partners_apart(http: httpx.Client, header: dict[str, str]) -> None:
     answer = http.get("/v1/insights/attendance/gala", headers=header)
-    assert answer.headers["vary"] == "Authorization" and "private" in answer.headers["cache-control"]
+    assert answer.headers["vary"].startswith("Authorization") and "private" in answer.headers["cache-control"]
 
 
 def test_what_is_stale_says_so_and_keeps_its_bytes(http: httpx.Client, header: dict[str, str]) -> None:
