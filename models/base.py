@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from integrator.contracts.insight import Contribution, Interval, Rung, Status, Subject
+from integrator.contracts.price_rules import PriceRule
 from integrator.contracts.readiness import Readiness
 
 if TYPE_CHECKING:  # a sensor's tick reads the registry of use cases and must not pay 0.8 s for polars
@@ -66,6 +67,8 @@ class Context:
     """The partner's stated default for contacts that say nothing of their consent: `granted` or `denied`."""
     earlier: "Mapping[tuple[str, str], float]" = field(default_factory=dict)
     """What was last said of a subject, by (platform, id), for use cases whose spec looks back; see `looks_back_days`."""
+    price_rules: tuple[PriceRule, ...] = ()
+    """What the partner allows its prices to be."""
 
 
 @dataclass(frozen=True, kw_only=True)

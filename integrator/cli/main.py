@@ -20,6 +20,7 @@ from integrator.cli import (
     operate,
     partners,
     platforms,
+    price_rules,
     quality,
     quarantine,
     stream,
@@ -58,6 +59,7 @@ app.add_typer(widgets.app, name="widgets")
 app.add_typer(host_databases.app, name="host-databases")
 app.add_typer(write_back.app, name="write-back")
 app.add_typer(models.app, name="models")
+app.add_typer(price_rules.app, name="price-rules")
 app.add_typer(quarantine.app, name="quarantine")
 app.add_typer(files.app, name="files")
 

@@ -1,10 +1,11 @@
 """Which rows a model is given, whose, and as of when: the `Context` of a partner. Nothing is trained or scored here."""
 
+from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from integrator.steps.services import Services
-from integrator.storage import partners
+from integrator.storage import partners, price_rules
 from integrator.storage.partners import Partner
 from models.base import Context, UseCaseSpec
 
@@ -16,8 +17,10 @@ def context_of(services: Services, partner: str, frame: "pl.DataFrame") -> Conte
     """The moment of the features, not of the call: what they were not told, the model must not know either."""
     with services.database.partner(partner) as connection:
         entry = partners.get(connection, partner)
+        rules = price_rules.list_all(connection, partner)
     newest = frame["as_of"].max() if frame.height else None
-    return context_at(entry, newest if isinstance(newest, datetime) else services.clock())
+    found = context_at(entry, newest if isinstance(newest, datetime) else services.clock())
+    return replace(found, price_rules=rules)
 
 
 def context_at(entry: Partner, as_of: datetime) -> Context:

@@ -1,11 +1,15 @@
 """Why a price is recommended: a waterfall from the current price over the unconstrained optimum to each bound."""
 
 from integrator.contracts.insight import Contribution
+from models.base import FeatureRow
 from models.messages import Catalogue
 from models.pricing.curve import Point
-from models.pricing.optimum import LEAST_GAIN, MAX_CHANGE, RANGE_MARGIN, SAME_PRICE, Bounds, Choice
+from models.pricing.optimum import LEAST_GAIN, RANGE_MARGIN, SAME_PRICE, Bounds, Choice
+from models.pricing.own import own_of
 
-HOLDS = ("capacity", "floor", "cost_floor", "ceiling", "max_change")
+HOLDS = ("capacity", "floor", "cost_floor", "set_floor", "ceiling", "set_ceiling", "max_change")
+_FLOORS = {"observed": "floor", "cost": "cost_floor", "partner": "set_floor"}
+_CEILINGS = {"observed": "ceiling", "partner": "set_ceiling"}
 _MANIFOLD = 1.0
 """A gain above this share of what is earned now is told in money: a percentage of next to nothing says nothing."""
 
@@ -22,12 +26,9 @@ def waterfall(
         ("price_step", way.stepped - way.final, False),
         ("small_change", way.value - way.stepped, False),
     ]
-    words = {
-        "aim": say(f"aim.{aim}"), "elasticity": say.number(elasticity, 1), "margin": say.percent(RANGE_MARGIN),
-        "most": say.percent(MAX_CHANGE),
-    }  # fmt: skip
+    words = {"aim": say(f"aim.{aim}"), "elasticity": say.number(elasticity, 1)}
     return [
-        Contribution(factor, say(f"factor.{factor}", **words), effect, actionable)
+        Contribution(factor, _named("factor", factor, allowed, say, **words), effect, actionable)
         for factor, effect, actionable in steps
         if effect != 0
     ]
@@ -44,6 +45,7 @@ def summary(
     before: Point,
     after: Point,
     bound: str | None,
+    allowed: Bounds,
     aim: str,
     say: Catalogue,
     *,
@@ -54,11 +56,11 @@ def summary(
     `before` and `after` are a week at the current and at the recommended price.
     """
     current = shown(before.price, say)
-    said = "" if bound is None else _bound(bound, say)
+    said = "" if bound is None else _named("bound", bound, allowed, say)
     if way.why_kept:
         return say(
             f"summary.keep_{way.why_kept}", current=current, currency=currency, aim=say(f"aim.{aim}"), bound=said,
-            best=shown(round(way.seated, 2), say), most=say.percent(MAX_CHANGE), near=say.percent(SAME_PRICE),
+            best=shown(round(way.seated, 2), say), most=share(allowed.max_change, say), near=say.percent(SAME_PRICE),
             least=say.percent(LEAST_GAIN),
         )  # fmt: skip
     return say(
@@ -76,6 +78,35 @@ def shown(price: float, say: Catalogue) -> str:
     return say.number(price, digits)
 
 
+def share(value: float, say: Catalogue) -> str:
+    """A share with the digits it has, to a hundredth of a per cent: 10 %, 2.5 %."""
+    return say.percent(value, next(n for n in range(3) if n == 2 or round(value, n + 2) == value))
+
+
+def rule_moves(way: Choice, row: FeatureRow, bound: str | None, allowed: Bounds, say: Catalogue) -> str:
+    """The sentence of a price that no model knows, and that the partner's own bounds do not leave where it is."""
+    current = row["current_price"]
+    held = _named("bound", bound, allowed, say) if bound == "max_change" else ""
+    return say(
+        "summary.rule_moves", verb=say("summary.raise" if way.value > current else "summary.lower"),
+        current=shown(current, say), value=shown(way.value, say), currency=row["currency"],
+        change=say.percent(way.value / current - 1, 1, signed=True), beyond=_beyond(row, current, say),
+        held=say("summary.held", bound=held) if held else "",
+    )  # fmt: skip
+
+
+def reminder(row: FeatureRow, price: float, say: Catalogue) -> str:
+    """A sentence where a price is beyond the partner's own bounds, to be said whatever else is; else nothing."""
+    beyond = _beyond(row, price, say)
+    return say("summary.beyond", price=shown(price, say), beyond=beyond) if beyond else ""
+
+
+def _beyond(row: FeatureRow, price: float, say: Catalogue) -> str:
+    own = own_of(row)
+    which = own.beyond(price)
+    return "" if which is None else say(f"beyond.{which}", bound=shown(getattr(own, which), say))
+
+
 def _gain(before: float, after: float, currency: str, aim: str, say: Catalogue) -> str:
     words = {"aim": say(f"aim.{aim}"), "currency": currency}
     if before <= 0 or after - before > _MANIFOLD * before:
@@ -86,11 +117,14 @@ def _gain(before: float, after: float, currency: str, aim: str, say: Catalogue) 
     return say("summary.gain", percent=say.percent(more / before, 1, signed=True), amount=amount, **words)
 
 
-def _bound(factor: str, say: Catalogue) -> str:
-    return say(f"bound.{factor}", margin=say.percent(RANGE_MARGIN), most=say.percent(MAX_CHANGE))
+def _named(table: str, factor: str, allowed: Bounds, say: Catalogue, **words: str) -> str:
+    """The words of a step or of a bound; those of a largest change say whose it is."""
+    own = "_own" if factor == "max_change" and allowed.change_from == "partner" else ""
+    return say(
+        f"{table}.{factor}{own}", margin=say.percent(RANGE_MARGIN), most=share(allowed.max_change, say),
+        floor=shown(allowed.floor, say), ceiling=shown(allowed.ceiling, say), **words,
+    )  # fmt: skip
 
 
 def _edge(allowed: Bounds, best: float) -> str:
-    if best > allowed.ceiling:
-        return "ceiling"
-    return "cost_floor" if allowed.floor_is_cost else "floor"
+    return _CEILINGS[allowed.ceiling_from] if best > allowed.ceiling else _FLOORS[allowed.floor_from]

@@ -9,6 +9,7 @@ from integrator.contracts.currencies import digits
 from models.base import FeatureRow
 from models.messages import Catalogue
 from models.pricing.curve import Facts
+from models.pricing.explain import share, shown
 from models.pricing.optimum import Refusal
 from models.rounding import rounded
 
@@ -51,11 +52,11 @@ def has_ended(row: FeatureRow) -> bool:
     return bool(row.get("has_ended", False))
 
 
-def told(refused: Refusal, row: FeatureRow, facts: Facts, say: Catalogue) -> str:
-    """The sentence of a refusal, with the price test that would mend it."""
+def told(refused: Refusal, row: FeatureRow, facts: Facts | None, say: Catalogue) -> str:
+    """The sentence of a refusal, with the price test that would mend it; that wants `facts`."""
     words = {name: _word(name, value, row, say) for name, value in refused.words.items()}
     text = say.texts[f"refused.{refused.code}"]
-    if "{test}" in text:
+    if "{test}" in text and facts is not None:
         words["test"] = price_test(row, facts, say)
     return say(f"refused.{refused.code}", currency=row["currency"], **words)
 
@@ -145,4 +146,8 @@ def _word(name: str, value: Any, row: FeatureRow, say: Catalogue) -> Any:
         return say.number(value, 1)
     if name in ("price", "cost"):
         return say.number(value, digits(row["currency"]))
+    if name in ("floor", "ceiling"):
+        return shown(value, say)
+    if name == "most":
+        return share(value, say)
     return value

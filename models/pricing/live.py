@@ -156,7 +156,8 @@ def _summary(
         high=say.number(found["quantity_high"], 1), aim=say(f"aim.{aim}"),
         earned=say.number(found[aim], digits(currency)), compared=compared,
     )  # fmt: skip
-    return told if found["is_in_range"] else f"{told} {say('what_if.outside')}"
+    outside = "" if found["is_in_range"] else f" {say('what_if.outside')}"
+    return told + outside + explain.reminder(row, row[ASKED], say)
 
 
 LIVE = LivePrices()

@@ -19,10 +19,12 @@ from numpy.typing import NDArray
 from integrator.contracts.currencies import digits
 from integrator.contracts.errors import Defect
 from models.base import FeatureRow
+from models.pricing.own import Own, own_of
 
 Floats = NDArray[np.float64]
 
 MAX_CHANGE = 0.10
+"""Unless the partner set a largest change of its own."""
 RANGE_MARGIN = 0.05
 SAME_PRICE = 0.01
 """A change of a smaller share of the price is not worth making."""
@@ -42,13 +44,26 @@ class Refusal:
 
 @dataclass(frozen=True, kw_only=True)
 class Bounds:
-    """Prices in the currency, each on a price that can be paid: rounded inwards."""
+    """Prices in the currency, each on a price that can be paid: rounded inwards.
 
+    `floor_from` is `observed`, `cost` or `partner`, `ceiling_from` the first or the last of these, `change_from` is
+    `default` or `partner`.
+    """
+
+    current: float
     floor: float
     ceiling: float
     least_now: float
     most_now: float
-    floor_is_cost: bool
+    floor_from: str = "observed"
+    ceiling_from: str = "observed"
+    change_from: str = "default"
+    max_change: float = MAX_CHANGE
+
+    @property
+    def is_far(self) -> bool:
+        """Whether one change is not enough to get inside floor and ceiling."""
+        return max(self.floor, self.least_now) > min(self.ceiling, self.most_now)
 
     def step(self, price: float) -> float:
         """Into floor and ceiling."""
@@ -59,13 +74,20 @@ class Bounds:
         return min(max(price, self.least_now), self.most_now)
 
     def payable(self, price: float, step: float) -> tuple[float, ...]:
-        """The prices on whole steps next to `price` that every bound allows, at most two; none where a step is too wide."""
+        """The prices on whole steps next to `price` that every bound allows, at most two; none where a step is too wide.
+
+        Where one change is not enough, those on the way there.
+        """
         low, high = max(self.floor, self.least_now), min(self.ceiling, self.most_now)
+        if self.is_far:
+            up = self.current < self.floor
+            low, high = (self.current, self.most_now) if up else (self.least_now, self.current)
         first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
         if first > last:
             return ()
         near = (math.floor(price / step + 1e-9), math.ceil(price / step - 1e-9))
-        return tuple(sorted({round(min(max(n, first), last) * step, 9) for n in near}))
+        found = {round(min(max(n, first), last) * step, 9) for n in near}
+        return tuple(sorted(found - {self.current} if self.is_far else found))
 
     def allows(self, price: float) -> bool:
         """Whether a price lies between floor and ceiling."""
@@ -113,22 +135,78 @@ def choose(row: FeatureRow, allowed: Bounds, best: float, seated: float, earned:
 
 
 def bounds(row: FeatureRow) -> Bounds | Refusal:
-    """Observed range plus a margin, never below cost, at most ±10 % at once; a refusal when these leave no price."""
-    price, cost, decimals = row["current_price"], row["unit_cost"], digits(row["currency"])
+    """Observed range plus a margin, never below cost, at most ±10 % at once, inside what the partner allows of its own.
+
+    A refusal when these leave no price. A current price outside the partner's own bounds is led there, by its largest
+    change at once.
+    """
+    own, price, cost, decimals = own_of(row), row["current_price"], row["unit_cost"], digits(row["currency"])
+    refused = contradiction(own)
+    if refused is not None:
+        return refused
     observed = _inward(row["lowest_price"] * (1 - RANGE_MARGIN), decimals, ROUND_CEILING)
     least = observed if cost is None else max(observed, _inward(cost, decimals, ROUND_CEILING))
-    found = Bounds(
+    found = replace(
+        own_only(row),
         floor=least,
         ceiling=_inward(row["highest_price"] * (1 + RANGE_MARGIN), decimals, ROUND_FLOOR),
-        least_now=_inward(price * (1 - MAX_CHANGE), decimals, ROUND_CEILING),
-        most_now=_inward(price * (1 + MAX_CHANGE), decimals, ROUND_FLOOR),
-        floor_is_cost=least > observed,
+        floor_from="cost" if least > observed else "observed",
+        ceiling_from="observed",
     )
-    if max(found.floor, found.least_now) <= min(found.ceiling, found.most_now):
-        return found
-    if cost is not None and price < cost:
-        return Refusal(code="below_cost", words={"price": price, "cost": cost})
-    return Refusal(code="outside", words={"price": price})
+    if found.is_far:
+        if cost is not None and price < cost:
+            return Refusal(code="below_cost", words={"price": price, "cost": cost})
+        return Refusal(code="outside", words={"price": price})
+    return _inside(found, own)
+
+
+def own_only(row: FeatureRow) -> Bounds:
+    """The partner's own floor and ceiling, and the largest change, where nothing else is known to bound a price."""
+    own, price, decimals = own_of(row), row["current_price"], digits(row["currency"])
+    most = MAX_CHANGE if own.max_change is None else own.max_change
+    return Bounds(
+        current=price,
+        floor=0.0 if own.floor is None else own.floor,
+        ceiling=math.inf if own.ceiling is None else own.ceiling,
+        least_now=_inward(price * (1 - most), decimals, ROUND_CEILING),
+        most_now=_inward(price * (1 + most), decimals, ROUND_FLOOR),
+        floor_from="partner",
+        ceiling_from="partner",
+        change_from="default" if own.max_change is None else "partner",
+        max_change=most,
+    )
+
+
+def contradiction(own: Own) -> Refusal | None:
+    """Why a partner's own bounds cannot be kept by any price; None where they can."""
+    if own.foreign is not None:
+        name, amount, currency = own.foreign
+        return Refusal(code=f"own_{name}_currency", words={name: amount, "other": currency})
+    if own.floor is not None and own.ceiling is not None and own.floor > own.ceiling:
+        return Refusal(code="own_order", words={"floor": own.floor, "ceiling": own.ceiling})
+    return None
+
+
+def stuck(allowed: Bounds) -> Refusal | None:
+    """A refusal where the price lies outside the bounds, and the largest change is less than the currency's last digit."""
+    way = allowed.change(allowed.step(allowed.current))
+    if allowed.is_far and way == allowed.current:
+        return Refusal(code="own_stuck", words={"price": allowed.current, "most": allowed.max_change})
+    return None
+
+
+def _inside(found: Bounds, own: Own) -> Bounds | Refusal:
+    """The bounds inside the partner's own."""
+    if own.floor is not None and own.floor > found.ceiling:
+        return Refusal(code="own_floor", words={"floor": own.floor, "ceiling": found.ceiling})
+    if own.ceiling is not None and own.ceiling < found.floor:
+        code = "own_ceiling_cost" if found.floor_from == "cost" else "own_ceiling"
+        return Refusal(code=code, words={"ceiling": own.ceiling, "floor": found.floor})
+    if own.floor is not None and own.floor >= found.floor:
+        found = replace(found, floor=own.floor, floor_from="partner")
+    if own.ceiling is not None and own.ceiling <= found.ceiling:
+        found = replace(found, ceiling=own.ceiling, ceiling_from="partner")
+    return stuck(found) or found
 
 
 def unconstrained(elasticity: Floats, price: float, cost: float | None) -> Floats:

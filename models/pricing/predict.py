@@ -10,12 +10,13 @@ from numpy.typing import NDArray
 
 from integrator.contracts.currencies import digits
 from integrator.contracts.errors import Defect, invalid
-from integrator.contracts.insight import Interval, Subject
+from integrator.contracts.insight import Contribution, Interval, Subject
 from models.base import FeatureRow, FittedModel, Prediction
 from models.messages import Catalogue, catalogue
 from models.pricing import explain, identify, optimum
 from models.pricing.curve import Curve, Facts
 from models.pricing.demand import STEEPEST, bounded, product_key
+from models.pricing.own import KEY, Own, own_of
 from models.pricing.rows import subject_of
 from models.rounding import additive, rounded
 
@@ -37,7 +38,7 @@ _ARGUMENTS = ("learned", "margins", "coverage", "candidate", "scores", "weeks")
 
 
 class KeepPrice:
-    """The naive rule: keep the current price. Rung `rule`, status `fallback`."""
+    """The naive rule: keep the current price; one beyond the partner's own bounds is led there. Rung `rule`."""
 
     def predict(self, rows: Sequence[FeatureRow]) -> list[Prediction]:
         """One prediction per row, in order."""
@@ -50,28 +51,50 @@ class KeepPrice:
     def _one(self, row: FeatureRow) -> Prediction:
         say = catalogue("pricing", row["language"])
         if identify.has_ended(row):
-            return self._ended(row, say)
+            return self._refused(row, say, say("refused.ended", last_day=row["last_day"]))
+        allowed = optimum.own_only(row)
+        refused = optimum.contradiction(own_of(row)) or optimum.stuck(allowed)
+        if refused is not None:
+            return self._refused(row, say, identify.told(refused, row, None, say))
+        if not allowed.allows(row["current_price"]):
+            return self._led(row, allowed, say)
         price, cost = row["current_price"], row["unit_cost"]
         week = 7 / row["period_days"] * float(np.mean(row["recent"]["quantity"] or [0.0]))
-        details = _details(row, say) | {
-            "family": "seasonal_mean",
+        details = {
             "expected_quantity": rounded(week, 1),
             "expected_revenue": _money(week * price, row),
             "expected_profit": None if cost is None else _money(week * (price - cost), row),
         }
+        summary = say("summary.rule", current=explain.shown(price, say), currency=row["currency"])
+        return self._said(row, price, (), summary, _own_details(row, allowed) | details, say)
+
+    def _led(self, row: FeatureRow, allowed: optimum.Bounds, say: Catalogue) -> Prediction:
+        """Into the partner's own bounds, as far as its largest change reaches; nothing is said of what that brings."""
+        price, decimals = row["current_price"], digits(row["currency"])
+        way = optimum.choose(row, allowed, price, price, lambda other: -abs(other - price))
+        value = rounded(way.value, decimals)
+        steps = explain.waterfall(price, way, 0.0, allowed, "revenue", say)
+        bound = explain.binding(steps)
+        parts = additive(value, price, steps, decimals=decimals, keep=len(steps), other_label=say("factor.other"))
+        summary = explain.rule_moves(way, row, bound, allowed, say)
+        return self._said(row, value, parts, summary, _own_details(row, allowed) | {"binding": bound}, say)
+
+    def _said(
+        self, row: FeatureRow, value: float, parts: tuple[Contribution, ...], summary: str, details: Mapping[str, Any],
+        say: Catalogue,
+    ) -> Prediction:  # fmt: skip
         return Prediction(
-            subject=_subject(row), status="fallback", rung="rule", value=price, unit=row["currency"], interval=None,
-            confidence_label="low", coverage=None, observations=int(row["days"]), baseline=price, contributions=(),
-            summary=say("summary.rule", current=explain.shown(price, say), currency=row["currency"]),
-            details=details, records=int(row["lines"]),
+            subject=_subject(row), status="fallback", rung="rule", value=value, unit=row["currency"], interval=None,
+            confidence_label="low", coverage=None, observations=int(row["days"]), baseline=row["current_price"],
+            contributions=parts, summary=summary, details={**_details(row, say), "family": "seasonal_mean", **details},
+            records=int(row["lines"]),
         )  # fmt: skip
 
-    def _ended(self, row: FeatureRow, say: Catalogue) -> Prediction:
+    def _refused(self, row: FeatureRow, say: Catalogue, summary: str) -> Prediction:
         return Prediction(
             subject=_subject(row), status="refused", rung="rule", value=None, unit=row["currency"], interval=None,
             confidence_label="low", coverage=None, observations=int(row["days"]), baseline=None, contributions=(),
-            summary=say("refused.ended", last_day=row["last_day"]), details=_details(row, say) | {"family": "seasonal_mean"},
-            records=int(row["lines"]),
+            summary=summary, details=_details(row, say) | {"family": "seasonal_mean"}, records=int(row["lines"]),
         )  # fmt: skip
 
 
@@ -152,7 +175,8 @@ class PriceModel:
         return Prediction(
             subject=_subject(row), status="refused", rung="partner", value=None, unit=row["currency"], interval=None,
             confidence_label="low", coverage=self.coverage, observations=int(row["days"]), baseline=None,
-            contributions=(), summary=identify.told(refused, row, facts, say), details=details, records=int(row["lines"]),
+            contributions=(), summary=identify.told(refused, row, facts, say) + explain.reminder(row, row["current_price"], say),
+            details=details, records=int(row["lines"]),
         )  # fmt: skip
 
     def _recommended(
@@ -167,6 +191,8 @@ class PriceModel:
         wanted = curve.draws(_DRAWS, STEEPEST)
         low, high = (float(q) for q in np.quantile(_allowed(row, wanted, allowed), _TAILS, method="nearest"))
         agreement = _agreement(row, wanted, value)
+        # Where the partner's own bounds call for a change, no forecast is needed to tell its direction.
+        is_certain = agreement >= CERTAIN or own_of(row).beyond(price) is not None
         steps = explain.waterfall(price, way, facts.elasticity, allowed, aim, say)
         before, after = curve.at(price), curve.at(value)
         bound = explain.binding(steps)
@@ -185,8 +211,9 @@ class PriceModel:
                 value, price, steps, decimals=decimals, keep=len(steps), other_label=say("factor.other")
             ),
             summary=explain.summary(
-                way, row["currency"], before, after, bound, aim, say, is_certain=agreement >= CERTAIN
-            ),
+                way, row["currency"], before, after, bound, allowed, aim, say, is_certain=is_certain
+            )
+            + explain.reminder(row, price, say),
             details=details
             | _expected(row, curve, allowed, value)
             | {"direction_agreement": rounded(agreement, 2), "binding": bound, "aim": aim},
@@ -264,6 +291,7 @@ def _expected(row: FeatureRow, curve: Curve, allowed: optimum.Bounds, value: flo
     return {
         "floor": allowed.floor,
         "ceiling": allowed.ceiling,
+        **_change_details(allowed),
         **{f"expected_{name}": week[name] for name in names},
         "current_revenue": now["revenue"],
         "current_profit": now["profit"],
@@ -273,6 +301,22 @@ def _expected(row: FeatureRow, curve: Curve, allowed: optimum.Bounds, value: flo
         "seats_left": None if event is None else event["left"],
         "days_to_go": None if event is None else event["days_to_go"],
     }
+
+
+def _change_details(allowed: optimum.Bounds) -> dict[str, Any]:
+    """The largest change at once, and where each bound is from: `observed`, `cost`, `partner` or `default`."""
+    origins = {"floor": allowed.floor_from, "ceiling": allowed.ceiling_from, "max_change": allowed.change_from}
+    return {"max_change": allowed.max_change, "bounds_from": origins}
+
+
+def _own_details(row: FeatureRow, allowed: optimum.Bounds) -> dict[str, Any]:
+    """The partner's own bounds where no others are known, for prices that nothing was learned about."""
+    own = own_of(row)
+    if own == Own():
+        return {}
+    found = _change_details(allowed)
+    origins = {name: origin for name, origin in found["bounds_from"].items() if getattr(own, name) is not None}
+    return {"floor": own.floor, "ceiling": own.ceiling, **found, "bounds_from": origins}
 
 
 def _allowed(row: FeatureRow, wanted: Floats, allowed: optimum.Bounds) -> Floats:
@@ -314,6 +358,9 @@ def _details(row: FeatureRow, say: Catalogue) -> dict[str, Any]:
         "unit_cost": None if row["unit_cost"] is None else _money(row["unit_cost"], row),
         "floor": None,
         "ceiling": None,
+        "max_change": None,
+        "bounds_from": None,
+        "own_bounds": row.get(KEY),
         "expected_quantity": None,
         "expected_revenue": None,
         "expected_profit": None,

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from integrator.contracts.currencies import digits
 from integrator.contracts.insight import Subject, rfc3339
 from models.base import Context, FeatureRow
-from models.pricing import design
+from models.pricing import design, own
 from models.pricing.demand import SAME_PRICE
 from models.pricing.forecast import LEVEL_PERIODS
 from models.pricing.panel import Panel, panel
@@ -73,6 +73,7 @@ class _Shared:
             "group": found.groups[i],
             "currency": found.currencies[i],
             "language": self.context.language,
+            own.KEY: own.facts(self.context.price_rules, platform, product, tier),
             "current_price": round(_current(found, i, step), decimals),
             "price_step": step,
             "unit_cost": round(float(np.median(costs)), 6) if len(costs) else None,

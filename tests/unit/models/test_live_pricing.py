@@ -85,3 +85,17 @@ def test_other_fields_are_named_with_those_there_are() -> None:
         LIVE.read({"prise": 3})
     assert live("pricing") is LIVE and LIVE.blank(CONTEXT, None) is None
     assert replace(asked({"price": 100}), summary="").value == 100
+
+
+def test_a_price_beyond_the_partner_s_own_bounds_is_answered_and_says_so() -> None:
+    own = {
+        "floor": 95.0,
+        "floor_currency": ROW["currency"],
+        "ceiling": None,
+        "ceiling_currency": None,
+        "max_change": None,
+    }
+    row = ROW | {"own_bounds": own}
+    found = asked({"price": 94}, row=row)
+    assert found.value == 94 and found.summary.endswith(" 94 lies below your floor of 95.")
+    assert found.details["own_bounds"] == own and "your floor" not in asked({"price": 95}, row=row).summary

@@ -91,7 +91,7 @@ def test_demand_is_one_at_the_present_price_and_falls_with_it(mean: float, price
 @given(st.floats(1, 500), st.sampled_from([0.01, 0.05, 0.5, 1.0, 10.0]), st.floats(0.2, 3))
 def test_payable_prices_lie_on_steps_inside_the_bounds(price: float, step: float, wanted: float) -> None:
     allowed = optimum.Bounds(
-        floor=price * 0.8, ceiling=price * 1.15, least_now=price * 0.9, most_now=price * 1.1, floor_is_cost=False
+        current=price, floor=price * 0.8, ceiling=price * 1.15, least_now=price * 0.9, most_now=price * 1.1
     )
     near = allowed.payable(price * wanted, step)
     assert len(near) <= 2 and list(near) == sorted(near)
