@@ -67,6 +67,7 @@ PARAMETERS: dict[tuple[str, str], Schema] = {
 MEDIA = {
     "/metrics": "text/plain", "/v1/schemas/{name}": "application/schema+json", "/v1/connections/callback": "text/html",
     "/v1/live": "text/event-stream",
+    "/v1/widget.js": "text/javascript",
 }  # fmt: skip
 BODIES: dict[str, str] = {
     "/oauth/token": "TokenRequest", "/oauth/introspect": "TokenQuestion", "/oauth/revoke": "TokenQuestion"

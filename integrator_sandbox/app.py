@@ -1,8 +1,8 @@
-"""The sandbox as one FastAPI application: the platforms under their prefixes, webhooks, health."""
+"""The sandbox as one FastAPI application: the platforms under their prefixes, webhooks, a host's page, health."""
 
 from fastapi import FastAPI, Response
 
-from integrator_sandbox import control, eventbrite, hubspot, pretix, salesforce, shopify, stripe, webhooks
+from integrator_sandbox import control, eventbrite, host, hubspot, pretix, salesforce, shopify, stripe, webhooks
 from integrator_sandbox.gate import Gate
 from integrator_sandbox.shopify_orders import Orders
 from integrator_sandbox.state import Sandbox
@@ -20,6 +20,7 @@ def create_app(sandbox: Sandbox) -> FastAPI:
     app.include_router(eventbrite.router(fairs))
     app.include_router(stripe.router(account))
     app.include_router(webhooks.router(sandbox.home / "sandbox-webhooks"))
+    app.include_router(host.router(sandbox.home / "sandbox-hosts"))
     if sandbox.control:
         app.include_router(control.router(sandbox))
 

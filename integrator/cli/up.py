@@ -2,6 +2,7 @@
 
 import time
 
+from integrator.cli.host_page import open_host_pages
 from integrator.cli.output import note
 from integrator.cli.processes import Application, Applications, end_on_sigterm
 from integrator.cli.session import open_session
@@ -21,12 +22,15 @@ def serve(settings: Settings) -> None:
     services = open_session(settings)
     with Applications(settings.root) as applications:
         note("starting …")
-        start_sandbox(services, applications)
-        start_realtime(services, applications)
+        sandbox = start_sandbox(services, applications)
+        realtime = start_realtime(services, applications)
+        pages = open_host_pages(services, sandbox.url, realtime.url)
         _start_mlflow(services, applications)
         _start_dagster(services, applications)
         for application in applications.running:
             note(f"  {application.name:<10} {application.url}")
+        for page in pages:
+            note(f"  {'host page':<10} {page}")
         note("serving; Ctrl-C ends it")
         try:
             while (gone := applications.ended()) is None:

@@ -1,4 +1,4 @@
-"""`POST /v1/widget-tokens`: what a host's backend asks for, so that its page can show insights by itself."""
+"""What a host's page needs to show insights by itself: the component's script, and tokens that its backend asks for."""
 
 from datetime import timedelta
 from typing import Annotated, Any, Literal
@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from fastapi import APIRouter, Request
 from starlette.concurrency import run_in_threadpool
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, Response
 
 from integrator.contracts.errors import Unauthorized, invalid
 from integrator.security import clients, origins
@@ -15,9 +15,12 @@ from integrator.security.widget_tokens import LONGEST, LONGEST_TOKEN, MOST_SUBJE
 from integrator.storage import widget_origins
 from integrator_realtime import json_bodies
 from integrator_realtime.gateway import Gateway
+from integrator_realtime.live.script import script
 from integrator_realtime.viewers import Viewers
 
 SCOPE = "widgets:issue"
+# Any page may load the script, which holds nothing of a partner, and no browser takes it for anything else.
+SHARED = {"Cross-Origin-Resource-Policy": "cross-origin", "X-Content-Type-Options": "nosniff"}
 Seconds = Annotated[int, msgspec.Meta(ge=int(SHORTEST.total_seconds()), le=int(LONGEST.total_seconds()))]
 Id = Annotated[str, msgspec.Meta(min_length=1, max_length=LONGEST_TOKEN)]
 UseCase = Literal["attendance", "pricing", "lead_score"]
@@ -33,10 +36,10 @@ class TokenWanted(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
 
 def router(gateway: Gateway, viewers: Viewers) -> APIRouter:
-    """`/v1/widget-tokens`."""
-    routes = APIRouter(prefix="/v1/widget-tokens", tags=["widgets"])
+    """`/v1/widget-tokens` and `/v1/widget.js`."""
+    routes = APIRouter(tags=["widgets"])
 
-    @routes.post("", openapi_extra=json_bodies.described(TokenWanted))
+    @routes.post("/v1/widget-tokens", openapi_extra=json_bodies.described(TokenWanted))
     async def issue(request: Request) -> JSONResponse:
         """A token for a page: reads these insights, follows them live, and opens nothing else; five minutes at most."""
         access = await gateway.allowed(request, SCOPE)
@@ -44,6 +47,15 @@ def router(gateway: Gateway, viewers: Viewers) -> APIRouter:
         token, seconds = await run_in_threadpool(_issue, gateway, viewers, access, wanted)
         body = {"token": token, "token_type": "Bearer", "expires_in": seconds}
         return JSONResponse(body, headers={"Cache-Control": "no-store"})
+
+    @routes.get("/v1/widget.js")
+    async def component(request: Request) -> Response:
+        """The component: one script tag, then `<integrator-insight>` wherever an insight is to stand."""
+        made = script()
+        headers = {"ETag": made.etag, "Cache-Control": "public, max-age=300", **SHARED}
+        if request.headers.get("if-none-match") == made.etag:
+            return Response(status_code=304, headers=headers)
+        return Response(made.body, headers=headers, media_type="text/javascript")
 
     return routes
 
