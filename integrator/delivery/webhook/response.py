@@ -4,7 +4,7 @@ import re
 
 LONGEST = 2_048
 GONE = "[removed]"
-E_MAIL = re.compile(r"[^\s@<>\"',;:=()\[\]{}]{1,64}@[^\s@<>\"',;:=()\[\]{}]{0,190}", re.ASCII)
+E_MAIL = re.compile(r"[^\s@<>\",;:=()\[\]{}]{1,64}@[^\s@<>\"',;:=()\[\]{}]{0,190}", re.ASCII)
 # Nine digits and more, written together or in groups: a telephone number, a card, an account.
 NUMBER = re.compile(r"\+?\d(?:[ ()./-]{0,2}\d){8,}")
 
