@@ -339,6 +339,7 @@ def test_a_call_is_one_job_however_many_messages(services: Services) -> None:
 
     made = add(services, "https://a.example/")
     with services.database.service() as connection:
+        connection.exec_driver_sql("set local search_path to queue")
         connection.exec_driver_sql("delete from queue.procrastinate_jobs")
     put_out(services, *(f"e{number}" for number in range(50)))
     put_out(services, *(f"e{number}" for number in range(50)), position=11, value=3.0)

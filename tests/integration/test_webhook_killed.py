@@ -1,0 +1,112 @@
+"""A sender's process is killed in the middle, for real: what was not written down goes out again, and nothing is lost."""
+
+import base64
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import text
+from standardwebhooks import Webhook
+
+from integrator.steps.deliver import deliver, keep_delivering
+from integrator.steps.services import Services
+from integrator.storage import webhooks
+from tests.serving import serving
+from tests.webhook_receiver import Receiver, put_out
+
+COUNT = 400
+KILLED_AT = 150
+SENDER = """
+import threading
+from integrator.settings import load_settings
+from integrator.steps.deliver import keep_delivering
+from integrator.steps.services import open_services
+keep_delivering(open_services(load_settings(), migrated=False), threading.Event())
+"""
+
+
+def sender(services: Services, server: Any) -> subprocess.Popen[bytes]:
+    """A process that does nothing but send."""
+    address = services.database.address
+    return subprocess.Popen(
+        [sys.executable, "-c", SENDER],
+        env={
+            **os.environ, "INTEGRATOR_HOME": str(server.home), "INTEGRATOR_REDIS_URL": services.redis_url,
+            "INTEGRATOR_DATABASE_URL": f"postgresql://{address.owner}:{address.password}@{address.host}:{address.port}/{address.name}",
+            "INTEGRATOR_MASTER_KEY": base64.b64encode(bytes(range(32))).decode(),
+            "INTEGRATOR_ALLOW_LOOPBACK_WEBHOOKS": "true",
+        },
+    )  # fmt: skip
+
+
+def statuses(services: Services) -> Counter[str]:
+    with services.database.partner("alpha") as connection:
+        return Counter(connection.execute(text("select status from ops.outbox where partner = 'alpha'")).scalars())
+
+
+def test_a_killed_sender_loses_nothing_and_its_work_is_taken_up(services: Services, server: Any) -> None:
+    live = replace(services, clock=lambda: datetime.now(UTC))
+    receiver = Receiver()
+    with serving(receiver) as url:
+        made = webhooks.add(live.database, "alpha", url, live.clock(), allow_loopback=True)
+        put_out(live, *(f"e{number}" for number in range(COUNT)))
+        process = sender(live, server)
+
+        def kill() -> None:
+            if len(receiver.got) == KILLED_AT:
+                process.send_signal(signal.SIGKILL)
+
+        receiver.before = kill
+        process.wait(timeout=120)
+        assert process.returncode == -signal.SIGKILL
+        assert KILLED_AT <= len(receiver.got) < COUNT and statuses(live)["pending"] > 0
+        receiver.before = None
+        stop = threading.Event()
+        thread = threading.Thread(target=keep_delivering, args=(live, stop))
+        thread.start()
+        for _ in range(1_500):
+            if statuses(live)["pending"] == 0:
+                break
+            time.sleep(0.02)
+        stop.set()
+        thread.join(timeout=30)
+    assert statuses(live) == {"delivered": COUNT}
+    ids = Counter(headers["webhook-id"] for headers, _ in receiver.got)
+    assert len(ids) == COUNT and max(ids.values()) <= 2
+    for headers, body in receiver.got:
+        assert Webhook(made.secret).verify(body, headers)
+    assert deliver(live, "alpha").delivered == 0
+
+
+def test_jobs_of_a_dead_worker_are_done_again(services: Services) -> None:
+    """A job that a worker had taken when it died is not left as being done for ever."""
+    live = replace(services, clock=lambda: datetime.now(UTC))
+    with live.database.service() as connection:
+        connection.exec_driver_sql("set local search_path to queue")
+        connection.exec_driver_sql("delete from queue.procrastinate_jobs")
+        worker = connection.exec_driver_sql(
+            "insert into queue.procrastinate_workers (last_heartbeat) values (now() - interval '1 hour') returning id"
+        ).scalar_one()
+        connection.exec_driver_sql(
+            "insert into queue.procrastinate_jobs (queue_name, task_name, args, status, worker_id) values ('webhooks',"
+            f' \'webhooks.serve\', \'{{"partner": "alpha", "endpoint_id": "we_gone"}}\', \'doing\', {worker})'
+        )
+    stop = threading.Event()
+    thread = threading.Thread(target=keep_delivering, args=(live, stop))
+    thread.start()
+    for _ in range(500):
+        with live.database.service() as connection:
+            left = connection.exec_driver_sql("select count(*) from queue.procrastinate_jobs").scalar_one()
+        if not left:
+            break
+        time.sleep(0.02)
+    stop.set()
+    thread.join(timeout=30)
+    assert left == 0
