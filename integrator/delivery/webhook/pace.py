@@ -15,6 +15,8 @@ class Pace:
 
     def wait(self, until: float | None) -> bool:
         """Sleep until the next moment; False, without sleeping, when there is none before `until` (monotonic)."""
+        if not self._gap:
+            return True
         with self._mutex:
             now = time.monotonic()
             at = max(now, self._next)

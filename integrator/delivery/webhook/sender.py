@@ -78,7 +78,8 @@ class Sender:
     def send(self, messages: Sequence[Message], *, seconds: float | None = None) -> list[Answer]:
         """One attempt for each until one pauses or `seconds` are over; an insight's versions go in order, one by one.
 
-        Messages without an answer here were not tried.
+        Some are tried however short the time, but for a limited endpoint whose moment lies beyond it. Messages
+        without an answer here were not tried.
         """
         lanes: list[list[Message]] = [[] for _ in self._connections]
         for message in messages:
@@ -104,7 +105,8 @@ class Sender:
     ) -> list[Answer]:
         answers: list[Answer] = []
         for message in messages:
-            if paused.is_set() or not self._pace.wait(until):
+            over = bool(answers) and until is not None and time.monotonic() >= until
+            if paused.is_set() or over or not self._pace.wait(until):
                 break
             answers.append(self._attempt(number, message))
             if answers[-1].pauses:
