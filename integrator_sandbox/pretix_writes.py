@@ -37,6 +37,8 @@ class Meta:
         """One more."""
         if not str(wanted.get("name", "")).replace("_", "").isalnum():
             return 400, {"name": ["The property name may only contain letters, numbers and underscores."]}
+        if "choices" not in wanted:
+            return 400, {"choices": ["This field is required."]}
         found = self.sandbox.injected(PROPERTIES)
         found.append({"id": len(found) + 1, **wanted})
         return 201, found[-1]
@@ -44,13 +46,13 @@ class Meta:
     def read(self, event: str, number: int) -> Answer:
         """An event or a date."""
         item = self.find(event, number)
-        return (404, {"detail": "Not found."}) if item is None else (200, item)
+        return _missing(number) if item is None else (200, item)
 
     def change(self, event: str, number: int, wanted: Item) -> Answer:
         """Take the place of all meta data; a property that is not there refuses all of it."""
         item = self.find(event, number)
         if item is None:
-            return 404, {"detail": "Not found."}
+            return _missing(number)
         known = {one["name"] for one in self.sandbox.injected(PROPERTIES)}
         for name, value in wanted["meta_data"].items():
             if name not in known or not isinstance(value, str):
@@ -58,6 +60,13 @@ class Meta:
         native_id = f"{event}:{number}" if number else event
         self.sandbox.writes("pretix")[native_id] = {"meta_data": wanted["meta_data"]}
         return 200, {**item, "meta_data": wanted["meta_data"]}
+
+
+def _missing(number: int) -> Answer:
+    """Of an event that is not there pretix says what it says of one the token may not see."""
+    if number:
+        return 404, {"detail": "Not found."}
+    return 403, {"detail": "You do not have permission to perform this action."}
 
 
 def mount(routes: APIRouter, meta: Meta, denied: Response) -> None:

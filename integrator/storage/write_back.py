@@ -73,7 +73,13 @@ def save_plan(
 def set_status(
     connection: Connection, partner: str, connection_id: str, status: str, reason: str | None, now: datetime
 ) -> None:
-    """On, off or failed, with the reason a person reads; what failed before is forgotten, and everything looked at anew."""
+    """On, off or failed, with the reason a person reads. Switched on, what failed or was refused before is tried anew."""
+    if status == "on":  # what a platform refused may be mended by now
+        connection.execute(
+            text("""delete from integrator.written_back
+            where partner = :partner and connection_id = :connection_id and status = 'failed'"""),
+            {"partner": partner, "connection_id": connection_id},
+        )
     connection.execute(
         text("""update integrator.write_back set status = :status, status_reason = :reason, attempts = 0,
           next_attempt_at = :now, failing_since = null, last_error = null, checked_seq = 0

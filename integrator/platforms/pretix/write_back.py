@@ -6,7 +6,7 @@ pretix replaces an event's meta data as a whole, so what others wrote there is r
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from integrator.contracts.errors import Forbidden, InvalidInput, NotFound, Unavailable
+from integrator.contracts.errors import Forbidden, InvalidInput, NotFound, PermanentError, Unavailable
 from integrator.platforms.base import OURS, Account
 from integrator.platforms.http import Session, decoded
 from integrator.platforms.pretix.client import listed, session_for
@@ -18,7 +18,7 @@ ATTENDANCE, BAND, PRICES, VERSION = (
 )  # fmt: skip
 NAMES = (ATTENDANCE, BAND, PRICES, VERSION)
 PROPERTIES = "/event_meta_properties/"
-MAY_NOT = "permission of the token's team to change organizer settings, under which meta properties are seen and made"
+MAY_NOT = "permission of the token's team to change organizer settings, under which meta properties are made"
 HOW = "Organizer > Events > Meta data: add it, or enable write-back, which makes it"
 
 
@@ -29,10 +29,7 @@ class PretixWriter(Writer):
 
     def lacking(self, session: Session, account: Account) -> list[str]:
         """Our meta properties that the organizer does not have."""
-        try:
-            there = {str(one["name"]) for one in listed(session, PROPERTIES)}
-        except Forbidden:
-            return [MAY_NOT]
+        there = {str(one["name"]) for one in listed(session, PROPERTIES)}
         return [f"event meta property {name}: {HOW}" for name in NAMES if name not in there]
 
     def prepare(self, session: Session, account: Account) -> list[str]:
@@ -41,7 +38,7 @@ class PretixWriter(Writer):
             there = {str(one["name"]) for one in listed(session, PROPERTIES)}
             for name in NAMES:
                 if name not in there:
-                    session.post(PROPERTIES, json={"name": name, "default": ""})
+                    session.post(PROPERTIES, json={"name": name, "default": "", "choices": None})
         except Forbidden:
             return [MAY_NOT, *self.lacking(session, account)]
         return self.lacking(session, account)
@@ -66,7 +63,7 @@ class PretixWriter(Writer):
         for native_id in native_ids:
             try:
                 held = _meta(session, native_id)
-            except NotFound:
+            except (NotFound, Gone):
                 continue
             found[native_id] = {name: held.get(name) for name in NAMES}
         return found
@@ -80,7 +77,7 @@ class PretixWriter(Writer):
                 given = {name: str(value) for name, value in own.items() if value is not None}
                 if {**kept, **given} != held:
                     session.send("PATCH", _path(native_id), json={"meta_data": {**kept, **given}})
-            except (NotFound, InvalidInput) as error:
+            except (Gone, NotFound, InvalidInput) as error:
                 yield Told(native_id=native_id, reason=str(error))
             else:
                 yield Told(native_id=native_id)
@@ -122,8 +119,15 @@ def _path(native_id: str) -> str:
     return f"/events/{slug}/subevents/{date}/" if date else f"/events/{slug}/"
 
 
+class Gone(PermanentError):
+    """pretix says of an event that is not there what it says of one that the token may not see."""
+
+
 def _meta(session: Session, native_id: str) -> dict[str, str]:
-    body = decoded("pretix", session.get(_path(native_id)))
+    try:
+        body = decoded("pretix", session.get(_path(native_id)))
+    except Forbidden as error:
+        raise Gone(f"pretix: {native_id} is not there, or the token may not see it") from error
     if not isinstance(body, dict) or not isinstance(body.get("meta_data"), dict):
         raise Unavailable(f"pretix: {native_id} did not answer with its meta data")
     return {str(name): str(value) for name, value in body["meta_data"].items()}
