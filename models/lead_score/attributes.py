@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from models.base import FeatureRow
 from models.lead_score.columns import BUILT_IN
 from models.lead_score.splits import person_folds
+from models.messages import ENGLISH, Catalogue, catalogue
 
 Floats = NDArray[np.float64]
 
@@ -110,24 +111,25 @@ def names(rows: Sequence[FeatureRow]) -> list[str]:
     return [*BUILT_IN, *sorted(own - set(BUILT_IN))]
 
 
-def infer(text: pl.Series, name: str = "") -> tuple[str, str | None]:
-    """(kind, reason): number, date, category, or `none` with the reason why it cannot be used.
+def infer(text: pl.Series, name: str = "", language: str = ENGLISH) -> tuple[str, str | None]:
+    """(kind, reason): number, date, category, or `none` with the reason why it cannot be used, told in `language`.
 
     Whole numbers under a name that ends like a code's (`hotel_market`, `store_id`) are categories where each value
     comes often enough to have a rate of its own, and else left out: their size says nothing.
     """
+    words = catalogue("lead_score", language)
     known = text.drop_nulls()
     if not len(known):
-        return "none", "every value is missing"
+        return "none", words("dropped.missing")
     distinct = known.n_unique()
     if distinct == 1 and len(known) == len(text):
-        return "none", "it has one value only"
+        return "none", words("dropped.constant")
     if _numbers(known).is_not_null().mean() >= PARSE_SHARE:  # type: ignore[operator]
-        return _number_or_code(known, name)
+        return _number_or_code(known, name, words)
     if _dates(known).is_not_null().mean() >= PARSE_SHARE:  # type: ignore[operator]
         return "date", None
     if len(known) > 50 and distinct > len(known) / 2:
-        return "none", f"nearly every value is different ({distinct} in {len(known)} rows)"
+        return "none", words("dropped.different", **_counted(distinct, len(known), words))
     return "category", None
 
 
@@ -138,9 +140,14 @@ def is_code(name: str) -> bool:
 
 
 def fit(
-    rows: Table | Sequence[FeatureRow], outcome: Floats, groups: NDArray[np.intp], excluded: Sequence[str], seed: int
+    rows: Table | Sequence[FeatureRow],
+    outcome: Floats,
+    groups: NDArray[np.intp],
+    excluded: Sequence[str],
+    seed: int,
+    language: str = ENGLISH,
 ) -> tuple[dict[str, Any], Floats, dict[str, str]]:
-    """Learn types and category rates: (encoder, matrix of `rows`, reasons of what is left out).
+    """Learn types and category rates: (encoder, matrix of `rows`, reasons in `language` of what is left out).
 
     Categories become the smoothed log-odds of their outcome, (conversions + m·rate) / (rows + m) (Micci-Barreca
     2001). In the matrix given back each row's is learned from other folds alone, a `group` (person) never
@@ -155,10 +162,10 @@ def fit(
     held_out: dict[str, Floats] = {}
     for name in names(table.rows):
         if name in excluded:
-            dropped[name] = "it was excluded by the training's settings"
+            dropped[name] = catalogue("lead_score", language)("dropped.excluded")
             continue
         text = table.text(name)
-        kind, reason = infer(text, name)
+        kind, reason = infer(text, name, language)
         if reason is not None:
             dropped.update({} if name in BUILT_IN else {name: reason})
         elif kind == "date":
@@ -282,13 +289,17 @@ def _like_ids(text: pl.Series) -> bool:
     return _whole(known) and distinct >= ID_LEVELS and len(known) >= 2 * RARE * distinct
 
 
-def _number_or_code(known: pl.Series, name: str) -> tuple[str, str | None]:
+def _number_or_code(known: pl.Series, name: str, words: Catalogue) -> tuple[str, str | None]:
     distinct = known.n_unique()
     if not is_code(name) or distinct < ID_LEVELS or not _whole(_numbers(known).drop_nulls()):
         return "number", None
     if _like_ids(known):
         return "category", None
-    return "none", f"its numbers are a code's, with too many values to learn from ({distinct} in {len(known)} rows)"
+    return "none", words("dropped.code", **_counted(distinct, len(known), words))
+
+
+def _counted(distinct: int, rows: int, words: Catalogue) -> dict[str, str]:
+    return {"distinct": words.number(distinct), "rows": words.number(rows)}
 
 
 def _whole(numbers: pl.Series) -> bool:

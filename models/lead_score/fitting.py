@@ -15,6 +15,7 @@ from models.evaluation import log_loss
 from models.lead_score import attributes, calibration, candidates, leak, scorecard
 from models.lead_score.predict import LeadModel
 from models.lead_score.splits import by_time, cross_validation
+from models.messages import ENGLISH
 
 Floats = NDArray[np.float64]
 Indices = NDArray[np.intp]
@@ -90,16 +91,13 @@ class Fitted:
     suspects: dict[str, float]
 
 
-def fit(data: Labelled, names: Sequence[str], config: TrainConfig, seed: int) -> Fitted:
+def fit(data: Labelled, names: Sequence[str], config: TrainConfig, seed: int, language: str = ENGLISH) -> Fitted:
     """Encode, drop leaks, fit each candidate on all rows and calibrate it on rows it had not seen.
 
     Calibration is by the latest rows, scored by a candidate fitted to those whose outcome was known before, where both
     are enough: rates move. Otherwise, and without dates, by cross-fitting over folds of persons.
     """
-    encoder, matrix, dropped = attributes.fit(data.table, data.outcome, data.persons, config.excluded_attributes, seed)
-    found = leak.find(encoder["columns"], matrix, data.outcome, data.persons, config.allowed_attributes, seed)
-    encoder, matrix = attributes.without(encoder, matrix, list(found.dropped))
-    dropped = {**dropped, **found.dropped}
+    encoder, matrix, dropped, suspects = learnable(data, config, seed, language)
     models: dict[str, LeadModel] = {}
     unseen: dict[str, float] = {}
     if encoder["columns"] and names:
@@ -117,7 +115,19 @@ def fit(data: Labelled, names: Sequence[str], config: TrainConfig, seed: int) ->
                 horizon_days=data.horizon_days,
             )
             unseen[name] = log_loss(data.outcome[index], calibration.sigmoid(raw[name]))
-    return Fitted(models, unseen, dropped, found.suspects)
+    return Fitted(models, unseen, dropped, suspects)
+
+
+def learnable(
+    data: Labelled, config: TrainConfig, seed: int, language: str = ENGLISH
+) -> tuple[dict[str, Any], Floats, dict[str, str], dict[str, float]]:
+    """(encoder, its matrix, reasons of attributes left out, leaks among them, and AUCs of strong ones that stay)."""
+    encoder, matrix, dropped = attributes.fit(
+        data.table, data.outcome, data.persons, config.excluded_attributes, seed, language
+    )
+    found = leak.find(encoder["columns"], matrix, data.outcome, data.persons, config.allowed_attributes, seed, language)
+    encoder, matrix = attributes.without(encoder, matrix, list(found.dropped))
+    return encoder, matrix, {**dropped, **found.dropped}, found.suspects
 
 
 def _unseen(

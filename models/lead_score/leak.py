@@ -17,7 +17,7 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from models.evaluation import auc
 from models.lead_score.splits import cross_validation
-from models.messages import catalogue
+from models.messages import ENGLISH, Catalogue, catalogue
 
 Floats = NDArray[np.float64]
 Indices = NDArray[np.intp]
@@ -51,22 +51,32 @@ class Found:
 
 
 def find(
-    columns: Columns, matrix: Floats, outcome: Floats, persons: Indices, allowed: Sequence[str] = (), seed: int = 0
+    columns: Columns,
+    matrix: Floats,
+    outcome: Floats,
+    persons: Indices,
+    allowed: Sequence[str] = (),
+    seed: int = 0,
+    language: str = ENGLISH,
 ) -> Found:
-    """Look at every column alone, at spans through their dates, then at all together; `allowed` are never dropped."""
-    dropped, suspects = _alone(columns, matrix, outcome, allowed)
+    """Look at every column alone, at spans through their dates, then at all together; `allowed` are never dropped.
+
+    Reasons are told in `language`.
+    """
+    words = catalogue("lead_score", language)
+    dropped, suspects = _alone(columns, matrix, outcome, allowed, words)
     says = [len(np.unique(matrix[np.isfinite(matrix[:, j]), j])) > 1 for j in range(len(columns))]
     left = [j for j, column in enumerate(columns) if says[j] and not _names(column) & set(dropped)]
-    for owner, reason, strength in _together(columns, matrix, outcome, persons, left, seed):
+    for owner, told, strength in _together(columns, matrix, outcome, persons, left, seed):
         if owner in allowed:
             suspects[owner] = strength
         else:
-            dropped[owner] = reason
+            dropped[owner] = words("leak.lift", **told)
     return Found(dropped, {owner: strength for owner, strength in suspects.items() if owner not in dropped})
 
 
 def _alone(
-    columns: Columns, matrix: Floats, outcome: Floats, allowed: Sequence[str]
+    columns: Columns, matrix: Floats, outcome: Floats, allowed: Sequence[str], words: Catalogue
 ) -> tuple[dict[str, str], dict[str, float]]:
     dropped: dict[str, str] = {}
     suspects: dict[str, float] = {}
@@ -74,14 +84,14 @@ def _alone(
     for j, column in sorted(enumerate(columns), key=lambda pair: pair[1]["kind"] == "span"):
         if _names(column) & set(dropped):
             continue
-        reason, strength = _judge(matrix[:, j], outcome)
+        reason, strength = _judge(matrix[:, j], outcome, words)
         owner = column["owner"]
         strength_of[owner] = max(strength, strength_of.get(owner, 0.0))
         if reason is not None and column["kind"] == "span":
             # Of two dates the one that tells more by itself is the one filled in afterwards.
             first, second = sorted(_names(column), key=lambda name: (-strength_of.get(name, 0.0), name))
             owner, told = first, {"other": second, "auc": f"{strength:.3f}"}
-            reason = catalogue("lead_score")("leak.span", **told)
+            reason = words("leak.span", **told)
         if reason is not None and owner not in allowed:
             dropped[owner] = reason
         elif strength >= SUSPECT:
@@ -94,8 +104,7 @@ def _names(column: dict[str, Any]) -> set[str]:
     return set(column["name"].split("|")) if column["kind"] == "span" else {column["owner"]}
 
 
-def _judge(values: Floats, outcome: Floats) -> tuple[str | None, float]:
-    words = catalogue("lead_score")
+def _judge(values: Floats, outcome: Floats, words: Catalogue) -> tuple[str | None, float]:
     known = np.isfinite(values)
     strength = _separation(values[known], outcome[known])
     if strength > ALONE:
@@ -121,13 +130,13 @@ def _separation(values: Floats, outcome: Floats) -> float:
 
 def _together(
     columns: Columns, matrix: Floats, outcome: Floats, persons: Indices, left: list[int], seed: int
-) -> list[tuple[str, str, float]]:
-    """(owner, reason, AUC with it) of fields that halve what all others leave unsure, the strongest first."""
+) -> list[tuple[str, dict[str, str], float]]:
+    """(owner, words of its reason, AUC with it) of fields that halve what all others leave unsure, the strongest first."""
     index = _some(outcome, seed)
     if min(outcome[index].sum(), len(index) - outcome[index].sum()) < _LEAST_OF_A_CLASS:
         return []
     judged = _Judged(matrix[index], outcome[index], persons[index], seed)
-    found: list[tuple[str, str, float]] = []
+    found: list[tuple[str, dict[str, str], float]] = []
     for _ in range(_ROUNDS):
         if not left:
             break
@@ -140,7 +149,7 @@ def _together(
         group, without = leaking
         told = {"with_it": f"{with_it:.3f}", "without": f"{without:.3f}"}
         names = sorted({name for j in group for name in _names(columns[j])})
-        found += [(name, catalogue("lead_score")("leak.lift", **told), round(with_it, 3)) for name in names]
+        found += [(name, told, round(with_it, 3)) for name in names]
         left = [j for j in left if not _names(columns[j]) & set(names)]
     return found
 

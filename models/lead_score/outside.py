@@ -1,10 +1,9 @@
-"""Lead scorers made elsewhere: what they are offered, how they are judged and calibrated, and how their scores are told.
+"""Lead scorers made elsewhere: how they are judged and calibrated, and how their scores are told.
 
 A scorer answers with a probability, or anything between 0 and 1 that orders leads; what it is worth as a probability is
 learned here, on leads before those it is judged on.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -17,9 +16,9 @@ from integrator.contracts.readiness import Readiness
 from models.base import Backtest, Context, FeatureRow, FittedModel, TrainConfig, Trained
 from models.evaluation import time_ordered
 from models.lead_score import attributes, calibration, judging, plot, splits, train
-from models.lead_score.columns import BUILT_IN, NUMBERS
 from models.lead_score.fitting import LEAST_CONVERSIONS, Fitted, Labelled
 from models.lead_score.judging import Said
+from models.lead_score.offered import Column, offer, offered, schema
 from models.lead_score.predict import LeadModel, Seen
 from models.lead_score.rates import STATE_VERSION
 from models.messages import catalogue
@@ -27,7 +26,6 @@ from models.outside.contract import Outside
 from models.outside.shapley import sampled, typical
 
 Floats = NDArray[np.float64]
-Column = dict[str, Any]
 
 OWNER = "outside"
 _LATER_SHARE = 0.2
@@ -73,7 +71,7 @@ class OutsideLead(LeadModel):
             card={}, calibrated=calibrated, coverage=coverage, candidate=candidate, horizon_days=horizon_days,
             scores=scores,
         )  # fmt: skip
-        neutral = pl.DataFrame([self.reference_row], schema=_schema(self.columns))
+        neutral = pl.DataFrame([self.reference_row], schema=schema(self.columns))
         self._neutral = neutral
         self._reference = float(log_odds(model, neutral)[0])
 
@@ -101,25 +99,22 @@ class OutsideLeads:
         return train.readiness(training, context)
 
     def table(self, training: pl.DataFrame, config: TrainConfig, context: Context) -> pl.DataFrame:
-        """See `OutsideUseCase.table`; `outcome` is 1 for who converted."""
+        """See `OutsideUseCase.table`; `outcome` is 1 for who converted. NotReady where there are too few to judge by."""
         data, _ = train.labelled(training, config)
+        before, late = _split(data, context)
         test = np.zeros(len(data.rows), dtype=bool)
-        test[_split(data)[1]] = True
-        found = offered(data.table, columns_of(data.table, config.excluded_attributes))
+        test[late] = True
+        found = offered(data.table, offer(data, before, config, context.seed, context.language).columns)
         return found.with_columns(outcome=pl.Series(data.outcome), is_test=pl.Series(test))
 
     def train(self, training: pl.DataFrame, model: Outside, config: TrainConfig, context: Context) -> Trained:
         """Judge a scorer on the latest leads, as our own candidates are; NotReady where they are too few."""
         data, digest = train.labelled(training, config)
-        before, late = _split(data)
+        before, late = _split(data, context)
         train_part, test_part = data.take(before), data.take(late)
-        for name, part in (("training", train_part), ("test", test_part)):
-            if not part.has_both(LEAST_CONVERSIONS):
-                raise NotReady(
-                    f"lead_score of {context.partner}: too few outcomes in the {name} part to judge a model by"
-                )
-        columns = columns_of(data.table, config.excluded_attributes)
-        table = offered(data.table, columns)
+        offers = offer(data, before, config, context.seed, context.language)
+        table = offered(data.table, offers.columns)
+        players = model.wants(table, offers.dropped)
         raw = log_odds(model, table)
         drift = calibration.drift(data.outcome, data.moments, data.persons)
         name = f"{OWNER}_{model.flavor}"
@@ -133,7 +128,7 @@ class OutsideLeads:
         words = catalogue("lead_score", context.language)
         reference = typical(table[late])
         fitted = OutsideLead(
-            model, columns=columns, reference_row=reference.row(0, named=True), players=model.wants(table),
+            model, columns=offers.columns, reference_row=reference.row(0, named=True), players=players,
             calibrated=_calibrated(data, raw, drift), coverage=own.coverage, candidate=name,
             horizon_days=data.horizon_days, scores=losses, seed=context.seed,
         )  # fmt: skip
@@ -146,10 +141,10 @@ class OutsideLeads:
                 split=f"{digest}:last {train.TEST_SHARE:.0%} by as_of", level=calibration.LEVEL,
             ),
             params={
-                "candidate": name, "inputs": fitted.players, "horizon_days": data.horizon_days, "rows": len(data.rows),
-                "test_rows": len(outcome), "seed": context.seed,
+                "candidate": name, "inputs": players, "horizon_days": data.horizon_days, "rows": len(data.rows),
+                "test_rows": len(outcome), "suspects": dict(offers.suspects), "seed": context.seed,
             },
-            dropped={},
+            dropped=offers.dropped,
             data_hash=digest,
             sample=list(data.rows[-5:]),
             choices=judging.choices(scores, chosen, said, words),
@@ -167,38 +162,6 @@ class OutsideLeads:
         return OutsideLead(model, **{name: state[name] for name in _STATE})
 
 
-def columns_of(table: attributes.Table, excluded: Sequence[str]) -> list[Column]:
-    """What these leads can offer, in order: our own fields, then the attributes that can be read as anything.
-
-    A `date` is offered as days from the scoring, everything else as it is.
-    """
-    found: list[Column] = []
-    for name in attributes.names(table.rows):
-        if name in BUILT_IN:
-            kind = "number" if name in NUMBERS else "category"
-        else:
-            kind, reason = attributes.infer(table.text(name), name)
-            if reason is not None:
-                continue
-        if name not in excluded:
-            found.append({"name": name, "owner": name, "kind": kind})
-    return found
-
-
-def offered(table: attributes.Table, columns: Sequence[Column]) -> pl.DataFrame:
-    """The leads as a table: numbers with NaN where not known, words with null."""
-    today = table.date("as_of")
-
-    def series(column: Column) -> pl.Series:
-        name = column["name"]
-        if column["kind"] == "category":
-            return table.text(name)
-        values = table.number(name) if column["kind"] == "number" else (table.date(name) - today).dt.total_days()
-        return values.cast(pl.Float64).fill_null(math.nan)
-
-    return pl.DataFrame([series(column).alias(column["name"]) for column in columns])
-
-
 def log_odds(model: Outside, table: pl.DataFrame) -> Floats:
     """The model's answers as log-odds; PermanentError where one is no probability."""
     answers = model.values(table)
@@ -210,8 +173,13 @@ def log_odds(model: Outside, table: pl.DataFrame) -> Floats:
     return calibration.logit(np.round(answers, _DIGITS))
 
 
-def _split(data: Labelled) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    return splits.by_time(data.moments, data.persons, data.horizon_seconds, train.TEST_SHARE)
+def _split(data: Labelled, context: Context) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """(rows to learn from, rows to be judged on), as our own candidates have them."""
+    parts = splits.by_time(data.moments, data.persons, data.horizon_seconds, train.TEST_SHARE)
+    for name, part in zip(("training", "test"), parts, strict=True):
+        if not data.take(part).has_both(LEAST_CONVERSIONS):
+            raise NotReady(f"lead_score of {context.partner}: too few outcomes in the {name} part to judge a model by")
+    return parts
 
 
 def _calibrated(data: Labelled, raw: Floats, drift: float) -> dict[str, Any]:
@@ -220,10 +188,6 @@ def _calibrated(data: Labelled, raw: Floats, drift: float) -> dict[str, Any]:
     if not data.take(late).has_both(LEAST_CONVERSIONS):
         late = np.arange(len(raw))
     return calibration.fit(raw[late], data.outcome[late], data.persons[late], drift)
-
-
-def _schema(columns: Sequence[Column]) -> dict[str, type[pl.DataType]]:
-    return {column["name"]: pl.String if column["kind"] == "category" else pl.Float64 for column in columns}
 
 
 OUTSIDE = OutsideLeads()

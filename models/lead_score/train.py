@@ -54,14 +54,16 @@ def readiness(training: pl.DataFrame, context: Context) -> Readiness:
     def left(have: int, need: int) -> int | None:
         return int(np.ceil((need - have) * days / have)) if 0 < have < need and days > 1 else None
 
-    requirements = [
-        Requirement("conversions", "conversions", conversions, NEED_CONVERSIONS, left(conversions, NEED_CONVERSIONS)),
-        Requirement("snapshots", "labelled snapshots", snapshots, NEED_SNAPSHOTS, left(snapshots, NEED_SNAPSHOTS)),
+    counts = [
+        ("conversions", conversions, NEED_CONVERSIONS, left(conversions, NEED_CONVERSIONS)),
+        ("snapshots", snapshots, NEED_SNAPSHOTS, left(snapshots, NEED_SNAPSHOTS)),
     ]
     if is_dated:
-        requirements.append(
-            Requirement("history", "days of history", days, need_days, max(0, need_days - days) or None)
-        )
+        counts.append(("history", days, need_days, max(0, need_days - days) or None))
+    words = catalogue("lead_score", context.language)
+    requirements = [
+        Requirement(name, words(f"readiness.{name}"), have, need, wait) for name, have, need, wait in counts
+    ]
     enough = all(requirement.met for requirement in requirements)
     has_rate = snapshots >= rates.LEAST_LEADS and conversions > 0
     return Readiness("lead_score", "partner" if enough else "rule" if has_rate else "none", requirements)
@@ -175,7 +177,7 @@ def _compared(data: Labelled, names: Sequence[str], config: TrainConfig, context
     suspects: dict[str, float] = {}
     for train_part, test_part in parts:
         _needs_both_classes(train_part, test_part, context)
-        fitted: Fitted = fit(train_part, names, config, context.seed)
+        fitted: Fitted = fit(train_part, names, config, context.seed, context.language)
         said.add(train_part, test_part, fitted)
         dropped, suspects = {**fitted.dropped, **dropped}, {**fitted.suspects, **suspects}
     outcome, probabilities = said.together()
@@ -220,7 +222,7 @@ def _final(
     if chosen.candidate == RULE:
         known: dict[str, Any] = rates.recent(data.rows, data.outcome, data.moments, data.persons, data.horizon_seconds)
         return BaseRate(known, scores), {}, {}
-    fitted = fit(data, (chosen.candidate,), config, context.seed)
+    fitted = fit(data, (chosen.candidate,), config, context.seed, context.language)
     if chosen.candidate not in fitted.models:
         raise NotReady(
             f"lead_score of {context.partner} is not ready: no attribute of all its leads can be learned from"

@@ -43,8 +43,11 @@ class Outside(Protocol):
         """What it was made with: onnx, tensorflow, sklearn and the like."""
         ...
 
-    def wants(self, table: pl.DataFrame) -> list[str]:
-        """The columns of the table that it reads, in the table's order; InvalidInput for one that is not there."""
+    def wants(self, table: pl.DataFrame, left_out: Mapping[str, str] = {}) -> list[str]:
+        """The columns of the table that it reads, in the table's order; InvalidInput for one that is not there.
+
+        `left_out` are columns that are kept from it, with the reason: a refusal tells it.
+        """
         ...
 
     def values(self, table: pl.DataFrame) -> Floats:
@@ -81,11 +84,31 @@ def numbers(table: pl.DataFrame) -> list[str]:
     return [name for name, kind in table.schema.items() if kind == pl.Float64]
 
 
+def named(table: pl.DataFrame, wanted: Sequence[str], left_out: Mapping[str, str]) -> list[str]:
+    """The wanted columns in the table's order; InvalidInput for one not there, with its reason from `left_out`."""
+    for name in wanted:
+        if name in left_out:
+            raise invalid("input of the model", f"{name} ({left_out[name]})", table.columns)
+        if name not in table.columns:
+            raise invalid("input of the model", name, table.columns)
+    return [name for name in table.columns if name in set(wanted)]
+
+
+def tensor_width(table: pl.DataFrame, columns: int, left_out: Mapping[str, str]) -> list[str]:
+    """The numbers that a bare tensor of so many columns gets, -1 taking any; InvalidInput tells what is left out."""
+    found = numbers(table)
+    if columns not in (-1, len(found)):
+        allowed = f"{len(found)}, the numbers of the table: {found}"
+        reasons = "; ".join(f"{name}: {reason}" for name, reason in sorted(left_out.items()))
+        raise invalid(
+            "columns of the model's tensor", columns, f"{allowed}; left out: {reasons}" if reasons else allowed
+        )
+    return found
+
+
 def matrix(table: pl.DataFrame, columns: int) -> NDArray[np.float32]:
     """All numbers of the table, rows x columns, for a model with a bare tensor of so many columns; -1 takes any."""
-    names = numbers(table)
-    if columns not in (-1, len(names)):
-        raise invalid("columns of the model's tensor", columns, f"{len(names)}, the numbers of the table: {names}")
+    names = tensor_width(table, columns, {})
     return table.select(names).to_numpy().astype(np.float32)
 
 

@@ -4,6 +4,7 @@ The pyfunc comes in as an object; only `models.tracking` imports MLflow.
 """
 
 import io
+from collections.abc import Mapping
 from contextlib import redirect_stdout
 from typing import Any
 
@@ -12,7 +13,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from integrator.contracts.errors import PermanentError, invalid
-from models.outside.contract import Input, answered, asked, matrix, numbers
+from models.outside.contract import Input, answered, asked, matrix, named, tensor_width
 
 Floats = NDArray[np.float64]
 _OWN_FLAVOR = "python_function"
@@ -42,14 +43,11 @@ class Loaded:
         """See `Outside.flavor`."""
         return self._flavor
 
-    def wants(self, table: pl.DataFrame) -> list[str]:
+    def wants(self, table: pl.DataFrame, left_out: Mapping[str, str] = {}) -> list[str]:
         """See `Outside.wants`."""
         if self._columns is not None:
-            return numbers(table)
-        names = {wanted.name for wanted in self._inputs}
-        if missing := sorted(names - set(table.columns)):
-            raise invalid("input of the model", missing[0], table.columns)
-        return [name for name in table.columns if name in names]
+            return tensor_width(table, self._columns, left_out)
+        return named(table, [wanted.name for wanted in self._inputs], left_out)
 
     def values(self, table: pl.DataFrame) -> Floats:
         """See `Outside.values`."""

@@ -1,6 +1,7 @@
 """A forecaster made elsewhere: what it is offered, how it is judged beside the rule, and how its forecasts are told."""
 
 import json
+from collections.abc import Mapping
 from datetime import date, timedelta
 from typing import Any
 
@@ -8,13 +9,13 @@ import numpy as np
 import polars as pl
 import pytest
 
-from integrator.contracts.errors import Defect, InvalidInput, NotReady, PermanentError, invalid
+from integrator.contracts.errors import Defect, InvalidInput, NotReady, PermanentError
 from models.attendance.attributes import Encoder
 from models.attendance.features import COLUMN, FEATURES
 from models.attendance.offered import Elsewhere, kinds_of, offered, significant
 from models.attendance.outside import OUTSIDE
 from models.base import TrainConfig, Trained
-from models.outside.contract import Floats, numbers
+from models.outside.contract import Floats, named, numbers
 from models.registry import restored, use_case
 from tests.attendance_frames import CONTEXT, TODAY, arena, frame, series, synthetic_people, training
 
@@ -31,11 +32,8 @@ class Mean:
     def __init__(self, *columns: str, matinee: float = 0.0, unknown: float = 0.0) -> None:
         self.columns, self.matinee, self.unknown = columns, matinee, unknown
 
-    def wants(self, table: pl.DataFrame) -> list[str]:
-        for name in self.columns:
-            if name not in table.columns:
-                raise invalid("input of the model", name, table.columns)
-        return [name for name in table.columns if name in self.columns]
+    def wants(self, table: pl.DataFrame, left_out: Mapping[str, str] = {}) -> list[str]:
+        return named(table, self.columns, left_out)
 
     def values(self, table: pl.DataFrame) -> Floats:
         level = table.select(self.wants(table)).fill_nan(self.unknown).to_numpy().mean(axis=1)
