@@ -21,6 +21,7 @@ from models.lead_score.judging import Said
 from models.lead_score.offered import Column, offer, offered, schema
 from models.lead_score.predict import LeadModel, Seen
 from models.lead_score.rates import STATE_VERSION
+from models.lead_score.sample import sample
 from models.messages import catalogue
 from models.outside.contract import Outside
 from models.outside.shapley import sampled, typical
@@ -146,7 +147,7 @@ class OutsideLeads:
             },
             dropped=offers.dropped,
             data_hash=digest,
-            sample=list(data.rows[-5:]),
+            sample=sample(data.table, fitted.encoder["columns"]),
             choices=judging.choices(scores, chosen, said, words),
             data=judging.described(data),
             limits=[words("limit.outside"), words("limit.cause"), words("limit.people")],

@@ -20,8 +20,10 @@ from models.base import Backtest, Context, FittedModel, Score, TrainConfig, Trai
 from models.lead_score import attributes, calibration, candidates, judging, plot, rates, splits
 from models.lead_score.fitting import LEAST_CONVERSIONS, Fitted, Labelled, fit
 from models.lead_score.judging import Said
+from models.lead_score.predict import LeadModel
 from models.lead_score.rates import RULE, BaseRate
 from models.lead_score.rows import feature_rows
+from models.lead_score.sample import sample
 from models.messages import catalogue
 
 Floats = NDArray[np.float64]
@@ -106,7 +108,7 @@ def train(training: pl.DataFrame, config: TrainConfig, context: Context) -> Trai
         },
         dropped=dropped,
         data_hash=digest,
-        sample=list(data.rows[-5:]),
+        sample=sample(data.table, _read(final)),
         choices=judging.choices(compared.scores, chosen, compared.said, words),
         data=judging.described(data),
         limits=[
@@ -192,6 +194,13 @@ def _compared(data: Labelled, names: Sequence[str], config: TrainConfig, context
         suspects=suspects,
         plot_png=plot.calibration_png(outcome, modelled) if modelled else None,
     )
+
+
+def _read(model: FittedModel) -> list[dict[str, Any]]:
+    """The columns it reads of a lead; the rule's rates are by source."""
+    if isinstance(model, LeadModel):
+        return list(model.encoder["columns"])
+    return [{"name": "source", "kind": "category"}]
 
 
 def _person(frame: pl.DataFrame) -> str:

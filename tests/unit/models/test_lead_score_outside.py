@@ -1,4 +1,4 @@
-"""A scorer made elsewhere: what it is offered of the leads, what the leak check keeps from it."""
+"""A scorer made elsewhere: what it is offered of the leads, what the leak check keeps from it, and what examples show."""
 
 import json
 from collections.abc import Mapping
@@ -100,3 +100,32 @@ def test_too_few_leads_before_those_judged_on_offer_nothing() -> None:
     for ask in (OUTSIDE.table, lambda *given: OUTSIDE.train(given[0], Asks("visits"), *given[1:])):
         with pytest.raises(NotReady, match="too few outcomes in the training part"):
             ask(leads(300, 1), TrainConfig(), CONTEXT)
+
+
+def test_examples_hold_what_is_read_and_nothing_that_tells_whose_they_are(
+    frame: pl.DataFrame, trained: Trained
+) -> None:
+    own = USE_CASE.train(frame, TrainConfig(candidates=("logistic",), excluded_attributes=("plan",)), CONTEXT)
+    assert own.backtest.chosen == "logistic"
+    for found in (trained, own):
+        assert len(found.sample) == 5
+        told = json.dumps(list(found.sample))
+        ids = [*frame["contact_id"], *frame["person_id"]]
+        assert not any(f'"{one}"' in told for one in ids), "no id of a person"
+        assert not any(word in told for word in ("created_at", "example.test", "won_flag", "token", "plan", "free"))
+        assert "visits" in told
+        assert [one.status for one in found.model.predict(list(found.sample))] == ["ready"] * 5, "each can be scored"
+    assert set(trained.sample[0]["attributes"]) == {"visits"} and "stage" not in trained.sample[0]
+    assert set(own.sample[0]["attributes"]) == {"visits", "wanted_on", "is_mobile"} and "stage" in own.sample[0]
+
+
+def test_a_category_of_few_leads_is_in_no_example_and_the_rule_shows_its_source_alone() -> None:
+    few = leads(900, 8, job=lambda i, converted, rng: "founder" if i in (6, 7, 895, 899) else f"j{i % 3}")
+    found = USE_CASE.train(few, TrainConfig(candidates=("logistic",)), CONTEXT)
+    assert "founder" not in json.dumps(list(found.sample)) and '"j0"' in json.dumps(list(found.sample))
+    rule = USE_CASE.train(few, TrainConfig(candidates=("base_rate",)), CONTEXT)
+    assert {name for row in rule.sample for name in row} == {
+        "contact_id", "platform", "horizon_days", "language", "source", "attributes",
+    }  # fmt: skip
+    assert all(row["attributes"] == {} for row in rule.sample)
+    assert [one.status for one in rule.model.predict(list(rule.sample))] == ["fallback"] * 5
