@@ -48,7 +48,8 @@ def _name(owner: str, kind: str, name: str, language: str) -> str:
         first, second = (humanized(part, words).lower() for part in name.split("|"))
         return words("label.span", first=first, second=second)
     found = words(f"label.{owner}") if owner in _FIELDS else humanized(owner, words)
-    if kind != "date" or found.split()[-1].lower() in _DATE_WORDS:
+    last = found.split()[-1:]  # none where the name is nothing but spaces
+    if kind != "date" or (last and last[0].lower() in _DATE_WORDS):
         return found
     return words("label.dated", name=found)
 

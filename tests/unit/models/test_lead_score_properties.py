@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from models.base import FeatureRow, TrainConfig, Trained
@@ -161,6 +161,7 @@ def test_the_trend_has_four_words(probability: float, earlier: float | None) -> 
 
 @settings(max_examples=60)
 @given(st.text(max_size=200), st.none() | st.text(max_size=200) | st.floats() | st.booleans() | st.integers())
+@example("\x85", None)
 def test_any_label_is_short_and_never_empty(name: str, value: Any) -> None:
     row: FeatureRow = {"as_of": "2026-01-01T00:00:00+00:00", "attributes": {name: value}}
     for kind in ("number", "category", "date"):
