@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from models import evaluation
 from models.attendance.cadence import DAY
-from models.attendance.candidates import COMBINATION, PER_SERIES, PROPHET, RULE
+from models.attendance.candidates import COMBINATION, METRIC, PER_SERIES, PROPHET, RULE
 from models.attendance.features import weekday
 from models.attendance.fitting import Fitted
 from models.attendance.grid import Floats
@@ -21,7 +21,7 @@ from models.attendance.intervals import LEVEL, Residuals, bounds, covered, edges
 from models.base import Backtest, Score
 from models.gate import SEGMENT_MARGIN
 
-GATE_METRIC = "mase"
+GATE_METRIC = METRIC
 ONE_FOR_ALL = 0.03
 """By how much one family for all series has to beat the rule and the choice per series: it is picked after the fact."""
 PRIOR_CELLS = 3.0

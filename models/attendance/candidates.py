@@ -14,6 +14,7 @@ from models.attendance.features import COLUMN
 
 Floats = NDArray[np.float64]
 
+METRIC = "mase"
 RULE = "seasonal_naive"
 LAST = "last_value"
 AVERAGE = "seasonal_mean"

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from integrator.contracts.errors import NotReady
 from integrator.contracts.insight import Subject
 from models.attendance import pooled_pattern as pattern
-from models.attendance.candidates import RULE
+from models.attendance.candidates import METRIC, RULE
 from models.attendance.history import history
 from models.attendance.intervals import LEVEL
 from models.attendance.pooled_cases import LEAST, MOST_STEPS, Unit, Young, known_steps, units_of, young
@@ -28,7 +28,6 @@ Floats = NDArray[np.float64]
 Units = Mapping[str, Sequence[Unit]]
 Patterns = dict[str, pattern.Pattern]
 
-METRIC = "mase"
 LEAST_CASES = 30
 NEWEST = 4
 """The newest known steps that a unit's level is taken from, in seasons, or in multiples of the least where these are few."""

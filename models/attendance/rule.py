@@ -8,10 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from integrator.contracts.insight import Interval, Subject
+from models.alternatives import alternatives
 from models.attendance import candidates, sentences
 from models.attendance.booking.rows import not_yet
 from models.attendance.cadence import BY_NAME, DAILY
-from models.attendance.candidates import RULE
+from models.attendance.candidates import METRIC, RULE
 from models.attendance.explain import contributions
 from models.attendance.features import COLUMN, FEATURES
 from models.attendance.intervals import LEVEL
@@ -143,11 +144,10 @@ def details(
     errors: Mapping[str, float],
     why: str,
 ) -> dict[str, Any]:
-    """What every attendance insight carries; `alternatives` are candidates with their MASE on this series, best first.
+    """What every attendance insight carries; `alternatives` are candidates with their MASE on this series.
 
     An event that is expected to fill its capacity sells out by its start; when exactly, only its sales can tell.
     """
-    ranked = sorted(errors.items(), key=lambda item: (item[1], item[0]))
     capacity, middle = row.get("capacity"), quantiles[1]
     is_full = bool(capacity and middle is not None and middle >= capacity and row["features"].get("capacity"))
     return {
@@ -157,7 +157,7 @@ def details(
         "capacity": capacity,
         "sell_out_at": row["at"] if is_full else None,
         "family": family,
-        "alternatives": [{"candidate": name, "mase": round(error, 3)} for name, error in ranked if np.isfinite(error)],
+        "alternatives": alternatives(METRIC, errors),
         "why": why,
     }
 

@@ -19,13 +19,13 @@ from models.lead_score import pooled_fit as fit
 from models.lead_score import train as own
 from models.lead_score.fitting import Labelled
 from models.lead_score.pooled_model import LEAST_LEADS, STATE_VERSION, PooledLeads, facts_of
+from models.lead_score.rates import METRIC
 from models.pooling.base import POOLED, HeldOut, Judgement, Limits, Member, PooledTraining
 from models.pooling.sharing import CANDIDATE, backtest_of, fingerprint, row_weights
 from models.pooling.words import say
 
 LEAST_ROWS = 100
 LEAST_CONVERSIONS = 10
-METRIC = "log_loss"
 _CENTILES = np.linspace(0.01, 0.99, 99)
 
 

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from integrator.contracts.errors import Defect
 from integrator.contracts.insight import Contribution, Interval, Subject
+from models.alternatives import alternatives
 from models.base import FeatureRow, Prediction
 from models.lead_score import calibration, explain, rates
 from models.lead_score import pooled_design as shape
@@ -119,10 +120,7 @@ class PooledLeads:
                 "horizon_days": row["horizon_days"],
                 "what_would_change_it": [],
                 "family": CANDIDATE,
-                "alternatives": [
-                    {"candidate": name, "log_loss": score}
-                    for name, score in sorted(self._state["alternatives"].items(), key=lambda pair: (pair[1], pair[0]))
-                ],
+                "alternatives": alternatives(rates.METRIC, self._state["alternatives"]),
                 "why": say(
                     "lead_score.why", words.language,
                     pooled=words.number(self._state["alternatives"][CANDIDATE], 4),

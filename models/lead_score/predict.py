@@ -9,10 +9,11 @@ from numpy.typing import NDArray
 
 from integrator.contracts.errors import Defect
 from integrator.contracts.insight import Interval, Subject
+from models.alternatives import alternatives
 from models.base import FeatureRow, FittedModel, Prediction
 from models.lead_score import attributes, calibration, explain, scorecard
 from models.lead_score.explain import UNIT
-from models.lead_score.rates import STATE_VERSION, BaseRate, unscored
+from models.lead_score.rates import METRIC, STATE_VERSION, BaseRate, unscored
 from models.messages import Catalogue
 
 Floats = NDArray[np.float64]
@@ -160,7 +161,7 @@ class LeadModel:
                 "horizon_days": horizon,
                 "what_would_change_it": [_worded(step, words) for step in changes],
                 "family": self.candidate,
-                "alternatives": self.scores,
+                "alternatives": alternatives(METRIC, self.scores),
                 "why": explain.why(self.candidate, self.scores, words),
             },
             records=1 + int(row.get("purchases") or 0),

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from integrator.contracts.insight import Contribution, Interval, Rung, Subject
+from models.alternatives import alternatives
 from models.base import FeatureRow, Prediction
 from models.lead_score import calibration, explain
 
@@ -14,6 +15,7 @@ Floats = NDArray[np.float64]
 Indices = NDArray[np.intp]
 
 RULE = "base_rate"
+METRIC = "log_loss"
 RECENT_SHARE = 0.25
 LEAST_LEADS = 50
 SOURCE_LEADS = 200
@@ -133,7 +135,7 @@ def _details(row: FeatureRow, scores: Mapping[str, float]) -> dict[str, Any]:
         "horizon_days": row["horizon_days"],
         "what_would_change_it": [],
         "family": RULE,
-        "alternatives": dict(scores),
+        "alternatives": alternatives(METRIC, scores),
         "why": explain.why(RULE, scores, explain.language_of(row)),
     }
 

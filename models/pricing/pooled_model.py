@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from integrator.contracts.errors import Defect
+from models.alternatives import alternatives
 from models.base import FeatureRow, Prediction
 from models.messages import catalogue
 from models.pooling.base import POOLED
@@ -16,7 +17,6 @@ from models.pooling.words import say
 from models.pricing.demand import product_key
 from models.pricing.pooled_prior import LEAST_OWN, Prior, posterior
 from models.pricing.predict import KeepPrice, PriceModel
-from models.rounding import rounded
 
 STATE_VERSION = 1
 
@@ -94,8 +94,6 @@ class PooledPrices:
         scores = self._state["scores"]
         return {
             "family": CANDIDATE,
-            "alternatives": [
-                {"family": name, "score": rounded(score, 4), "own_score": None} for name, score in scores["all"].items()
-            ],
+            "alternatives": alternatives(scores["metric"], scores["all"]),
             "why": say("pricing.why", str(row["language"]), pooled=words.percent(scores["all"][CANDIDATE])),
         }

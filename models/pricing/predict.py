@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from integrator.contracts.currencies import digits
 from integrator.contracts.errors import Defect, invalid
 from integrator.contracts.insight import Contribution, Interval, Subject
+from models.alternatives import alternatives
 from models.base import FeatureRow, FittedModel, Prediction
 from models.messages import Catalogue, catalogue
 from models.pricing import explain, identify, optimum
@@ -229,19 +230,12 @@ class PriceModel:
         return "medium" if agreement >= _MEDIUM[0] and row["days"] >= _MEDIUM[1] and vague <= _MEDIUM[2] else "low"
 
     def _choice(self, row: FeatureRow, say: Catalogue) -> dict[str, Any]:
-        """Family, alternatives with their scores, and why: over all products, and this one's own where it was tested."""
+        """Family and alternatives with their scores over all products, and why: by this one's own where it was tested."""
         key = product_key((row["platform"], row["product"], row["tier"]))
         own = self.scores["by_product"].get(key)
         return {
             "family": self.candidate,
-            "alternatives": [
-                {
-                    "family": name,
-                    "score": rounded(score, 4),
-                    "own_score": None if own is None else rounded(own["scores"][name], 4),
-                }
-                for name, score in self.scores["all"].items()
-            ],
+            "alternatives": alternatives(self.scores["metric"], self.scores["all"]),
             "why": chosen_text(self.candidate, self.scores, own, self.weeks, say),
         }  # fmt: skip
 

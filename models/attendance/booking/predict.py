@@ -5,16 +5,18 @@ from datetime import date, datetime
 from typing import Any
 
 from integrator.contracts.insight import Contribution, Interval, Subject
+from models.alternatives import alternatives
 from models.attendance.booking import sell_out
 from models.attendance.booking.backtest import BOOKING
 from models.attendance.booking.buckets import BUCKETS, bucket
 from models.attendance.booking.curves import MAX_DAYS_OUT, events_of
 from models.attendance.booking.explain import ACTIONABLE
 from models.attendance.booking.margins import LEVEL
-from models.attendance.booking.model import Fitted, Forecast, query_of
+from models.attendance.booking.model import Forecast, query_of
 from models.attendance.booking.panel import RULE
 from models.attendance.booking.rows import days_ahead
 from models.attendance.booking.served import SERIES, Served
+from models.attendance.candidates import METRIC
 from models.attendance.rule import DECIMALS, UNIT, confidence
 from models.base import FeatureRow, Prediction
 from models.messages import Catalogue, catalogue
@@ -67,7 +69,7 @@ def _one(served: Served, found: Forecast, number: int, row: FeatureRow) -> Predi
             "capacity": row["capacity"],
             "sell_out_at": sold_out,
             "family": BOOKING,
-            "alternatives": _alternatives(fitted, index),
+            "alternatives": alternatives(METRIC, {name: far[index] for name, far in fitted.errors.items()}),
             "why": why(say, served, index),
             "tickets_sold": int(facts["sold"]),
             "expected_tickets": round(float(found.tickets[number])),
@@ -164,10 +166,3 @@ def why(say: Catalogue, served: Served, index: int) -> str:
     if shared[0] is None or shared[1] is None:
         return sentence
     return f"{sentence} {say('booking.why_series', mine=say.number(shared[0], 2), series=say.number(shared[1], 2))}"
-
-
-def _alternatives(fitted: Fitted, index: int) -> list[dict[str, Any]]:
-    """All candidates with their error this far ahead, best first."""
-    known = {name: values[index] for name, values in fitted.errors.items()}
-    ranked = sorted((error, name) for name, error in known.items() if error is not None)
-    return [{"candidate": name, "mase": round(error, 3)} for error, name in ranked]

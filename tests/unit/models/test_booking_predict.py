@@ -96,8 +96,8 @@ def test_every_insight_is_whole(made: tuple[Fitted, Truths, list[FeatureRow]]) -
         assert details["family"] == "booking_curve" and details["why"]
         names = [alternative["candidate"] for alternative in details["alternatives"]]
         assert {"booking_curve", "similar_events", "pace", "pickup", "final_sales_model"} <= set(names)
-        errors = [alternative["mase"] for alternative in details["alternatives"]]
-        assert errors == sorted(errors)
+        errors = [alternative["score"] for alternative in details["alternatives"]]
+        assert errors == sorted(errors) and {one["metric"] for one in details["alternatives"]} == {"mase"}
         assert one.coverage is not None and 0.6 <= one.coverage <= 0.95 and one.observations >= 0
         assert 0.5 < details["show_up_rate"] <= 1
 

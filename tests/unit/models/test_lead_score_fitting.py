@@ -55,10 +55,10 @@ def test_a_training_says_what_it_chose_from_what_and_its_limits() -> None:
     assert any("within 30 days" in limit for limit in found.limits) and len(found.limits) == 5
     json.dumps([dict(found.data), list(found.limits)], allow_nan=False)
     (prediction,) = found.model.predict(USE_CASE.rows(frame.head(1), CONTEXT))
-    assert prediction.details["family"] == "logistic" and set(prediction.details["alternatives"]) == {
-        "base_rate",
-        "logistic",
-    }
+    told = [(one["candidate"], one["metric"], one["score"]) for one in prediction.details["alternatives"]]
+    assert prediction.details["family"] == "logistic" and told == [
+        (name, "log_loss", round(found.choices[0].scores[name], 4)) for name in ("logistic", "base_rate")
+    ]
     assert prediction.details["why"] == found.choices[0].why
     other = USE_CASE.rows(frame.head(1), CONTEXT)[0] | {"horizon_days": 7}
     (refused,) = found.model.predict([other])

@@ -1,0 +1,15 @@
+"""`details.alternatives`: what else was tried for a subject, told in one shape by every use case."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from models.rounding import rounded
+
+_DECIMALS = 4
+
+
+def alternatives(metric: str, scores: Mapping[str, float | None]) -> list[dict[str, Any]]:
+    """Every candidate with its score in `metric`, lower being better, the best first; without one that has no score."""
+    known = [(score, name) for name, score in scores.items() if score is not None and math.isfinite(score)]
+    return [{"candidate": name, "metric": metric, "score": rounded(score, _DECIMALS)} for score, name in sorted(known)]
