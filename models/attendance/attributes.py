@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from models.messages import ENGLISH, Catalogue, catalogue
+
 Floats = NDArray[np.float64]
 MAX_ATTRIBUTES = 60
 MAX_CATEGORIES = 20
@@ -53,13 +55,18 @@ class Encoder:
 
 
 def fit_encoder(
-    rows: Sequence[Mapping[str, Any]], excluded: Sequence[str], coming: Sequence[Mapping[str, Any]] = ()
+    rows: Sequence[Mapping[str, Any]],
+    excluded: Sequence[str],
+    coming: Sequence[Mapping[str, Any]] = (),
+    language: str = ENGLISH,
 ) -> Encoder:
     """Keep attributes that are known of at least a tenth of the past events, vary and are known ahead.
 
     `coming` are the attributes of events still to come, as far as any are known: what they carry far less often
-    than past ones is only known afterwards, and a model that leans on it would fail. Each one left out has its reason.
+    than past ones is only known afterwards, and a model that leans on it would fail. Each one left out has its reason,
+    told in `language`.
     """
+    say = catalogue("attendance", language)
     kept: dict[str, list[str] | None] = {}
     dropped: dict[str, str] = {}
     found: dict[str, list[Any]] = {}
@@ -68,9 +75,12 @@ def fit_encoder(
             found.setdefault(name, []).append(value)
     for name in sorted(found):
         values = found[name]
-        reason = _reason(name, values, len(rows), excluded) or _afterwards(name, len(values) / len(rows), coming)
+        if name in excluded:
+            dropped[name] = say("dropped.excluded")
+            continue
+        reason = _reason(values, len(rows), say) or _afterwards(name, len(values) / len(rows), coming, say)
         if reason is None and len(kept) >= MAX_ATTRIBUTES:
-            reason = f"more than {MAX_ATTRIBUTES} attributes"
+            reason = say("dropped.many", most=MAX_ATTRIBUTES)
         if reason is not None:
             dropped[name] = reason
         else:
@@ -78,26 +88,25 @@ def fit_encoder(
     return Encoder(kept, dropped)
 
 
-def _reason(name: str, values: Sequence[Any], total: int, excluded: Sequence[str]) -> str | None:
-    if name in excluded:
-        return "excluded by configuration"
+def _reason(values: Sequence[Any], total: int, say: Catalogue) -> str | None:
     if len(values) * KNOWN_SHARE < total:
-        return f"known for {len(values)} of {total} days only"
+        return say("dropped.rare", known=say.number(len(values)), total=say.number(total))
     distinct = len(set(values))
     if distinct < 2:
-        return "always the same"
+        return say("dropped.constant")
     if any(isinstance(value, str) for value in values) and distinct > MAX_CATEGORIES:
-        return f"{distinct} different texts, more than {MAX_CATEGORIES}"
+        return say("dropped.texts", distinct=say.number(distinct), most=MAX_CATEGORIES)
     return None
 
 
-def _afterwards(name: str, share: float, coming: Sequence[Mapping[str, Any]]) -> str | None:
+def _afterwards(name: str, share: float, coming: Sequence[Mapping[str, Any]], say: Catalogue) -> str | None:
     if not coming:
         return None
     ahead = sum(name in row for row in coming)
     if ahead and ahead >= AHEAD_SHARE * share * len(coming):
         return None
-    return f"known of {share:.0%} of past events and of {ahead} of {len(coming)} coming ones: only known afterwards"
+    told = {"share": say.percent(share), "ahead": say.number(ahead), "coming": say.number(len(coming))}
+    return say("dropped.afterwards", **told)
 
 
 def _encoded(value: Any, categories: list[str] | None) -> float:

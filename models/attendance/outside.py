@@ -37,7 +37,8 @@ class OutsideAttendance:
         NotReady where no fold fits into the history.
         """
         full = prepared(training, context.timezone)
-        planned = train.planned(history_of(full, window_days=config.window_days), full, train.RULE_ALONE, config)
+        found = history_of(full, window_days=config.window_days)
+        planned = train.planned(found, full, train.RULE_ALONE, config, context.language)
         if not planned:
             raise NotReady(f"attendance of {context.partner}: the history leaves no backtest on two origins")
         kinds = kinds_of([encoder for _, encoder, _ in planned])

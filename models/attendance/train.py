@@ -51,7 +51,7 @@ def train(training: pl.DataFrame, config: TrainConfig, context: Context, model: 
         raise NotReady(f"attendance of {context.partner} is not ready for a model of its own: {ready}")
     say = catalogue("attendance", context.language)
     learned = booking_model.fit(full) if not config.candidates or BOOKING in config.candidates else None
-    grids = planned(found, full, wanted, config)
+    grids = planned(found, full, wanted, config, context.language)
     elsewhere = None if model is None else Elsewhere(model, kinds_of([encoder for _, encoder, _ in grids]))
     fitted = _fitted(grids, context, elsewhere)
     if not fitted and (learned is None or model is not None):
@@ -112,16 +112,19 @@ def _wanted(config: TrainConfig) -> tuple[str, ...]:
 
 
 def planned(
-    found: History, full: pl.DataFrame, wanted: Sequence[str], config: TrainConfig
+    found: History, full: pl.DataFrame, wanted: Sequence[str], config: TrainConfig, language: str
 ) -> list[tuple[Grid, Encoder, Plan]]:
-    """Every grid that can be judged, with what its training reads and does; `full` is the whole frame, prepared."""
+    """Every grid that can be judged, with what its training reads and does; `full` is the whole frame, prepared.
+
+    Why it does not read some attributes is told in `language`.
+    """
     out = []
     for grid in found.grids:
         steps = None if config.horizon_days is None else _steps(config.horizon_days, grid.cadence)
         plan = plan_for(grid, wanted, steps, len(found.units))
         if len(plan.origins) < 2 or not (grid.known >= grid.cadence.known).any():
             continue  # its units go by the rule: a choice cannot be judged on one fold
-        out.append((grid, _encoder(grid, full, config), plan))
+        out.append((grid, _encoder(grid, full, config, language), plan))
     return out
 
 
@@ -140,13 +143,14 @@ def _steps(days: int, cadence: Cadence) -> int:
     return max(1, int(np.ceil(days / cadence.days)))
 
 
-def _encoder(grid: Grid, full: pl.DataFrame, config: TrainConfig) -> Encoder:
+def _encoder(grid: Grid, full: pl.DataFrame, config: TrainConfig, language: str) -> Encoder:
     own = full.filter(~pl.col("is_past").fill_null(True) & pl.col("status").is_in(COUNTED))
     own = own.filter(pl.col("unit").is_in(list(grid.units)))
     coming = [flat_attributes(cell) for cell in own["attributes"].to_list()]
     past = [grid.attributes[place] for place in sorted(grid.attributes)]
     empty = int(grid.known.sum()) - len(past)
-    return fit_encoder([*past, *({} for _ in range(empty))] if past else [], config.excluded_attributes, coming)
+    known = [*past, *({} for _ in range(empty))] if past else []
+    return fit_encoder(known, config.excluded_attributes, coming, language)
 
 
 def _grid_state(one: Fitted, chosen: str) -> dict[str, Any]:

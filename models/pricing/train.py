@@ -60,9 +60,10 @@ def readiness(training: pl.DataFrame, context: Context) -> Readiness:
         weeks = found.weeks
         products = sum(_distinct(found, i) >= LEAST_PRICES for i in range(len(found.keys)))
     left = (NEED_WEEKS - weeks) * 7
+    say = catalogue("pricing", context.language)
     requirements = [
-        Requirement("weeks", "weeks of sales", weeks, NEED_WEEKS, left if left > 0 and weeks else None),
-        Requirement("products", f"products sold at {LEAST_PRICES} distinct prices", products, NEED_PRODUCTS),
+        Requirement("weeks", say("readiness.weeks"), weeks, NEED_WEEKS, left if left > 0 and weeks else None),
+        Requirement("products", say("readiness.products", prices=LEAST_PRICES), products, NEED_PRODUCTS),
     ]
     enough = all(requirement.met for requirement in requirements)
     return Readiness("pricing", "partner" if enough else "rule" if found is not None else "none", requirements)

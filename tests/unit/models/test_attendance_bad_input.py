@@ -260,7 +260,9 @@ def test_excluded_attributes_never_reach_the_model() -> None:
             for n, (day, value) in enumerate(zip(days, people, strict=True))]  # fmt: skip
     config = TrainConfig(candidates=("exponential_smoothing",), excluded_attributes=("rain",))
     found = ATTENDANCE.train(training(frame(rows)), config, CONTEXT)
-    assert found.dropped == {"rain": "excluded by configuration"} and found.params["attributes"] == ["act"]
+    assert found.dropped == {"rain": "it was excluded by the training's settings"} and found.params["attributes"] == [
+        "act"
+    ]
     assert set(found.model.state()["series"]["grids"]["daily"]["encoder"]["kept"]) == {"act"}
 
 

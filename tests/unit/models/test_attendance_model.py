@@ -185,7 +185,7 @@ def test_attributes_are_encoded_or_dropped_with_a_reason() -> None:
     encoder = fit_encoder(rows, ("out",))
     assert dict(encoder.kept) == {"act": ["x", "y", "z"], "rain": None}
     assert set(encoder.dropped) == {"same", "id", "out", "rare"}
-    assert encoder.dropped["out"] == "excluded by configuration"
+    assert encoder.dropped["out"] == "it was excluded by the training's settings"
     assert encoder.encode([{"act": "y", "rain": 2.5}])[0].tolist() == [1.0, 2.5]
     assert np.isnan(encoder.encode([{"act": "unseen", "rain": float("inf")}, {}])).all()
 

@@ -83,7 +83,7 @@ def test_what_coming_events_never_carry_is_only_known_afterwards() -> None:
     coming = [{"promotion": n % 2, "act": "x"} for n in range(10)]
     kept = fit_encoder(past, (), coming)
     assert set(kept.kept) == {"promotion", "act"}
-    assert kept.dropped["rain"] == "known of 100% of past events and of 0 of 10 coming ones: only known afterwards"
+    assert kept.dropped["rain"] == "known of 100 % of past events and of 0 of 10 coming ones: only known afterwards"
     assert set(fit_encoder(past, ()).kept) == {"rain", "promotion", "act"}, "nothing is known of what is coming"
 
 
