@@ -24,6 +24,12 @@ def test_the_best_comes_first_and_what_has_no_score_is_left_out() -> None:
     assert alternatives("mase", {}) == []
 
 
+def test_what_a_reader_does_to_one_list_changes_no_other() -> None:
+    first = alternatives("log_loss", {"a": 0.1})
+    first[0]["score"] = 9.9
+    assert alternatives("log_loss", {"a": 0.1}) == [{"candidate": "a", "metric": "log_loss", "score": 0.1}]
+
+
 @pytest.mark.parametrize("name", [spec.name for spec in USE_CASES])
 def test_the_rule_tells_a_list_too(name: str) -> None:
     frames: dict[str, Any] = {
