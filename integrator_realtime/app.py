@@ -61,6 +61,9 @@ def create_app(
         services, services.settings.live_models, lambda what: metrics.add("integrator_models_total", what=what)
     )
 
+    def delivering(services: Services, stop: threading.Event) -> None:
+        keep_delivering(services, stop, told=metrics.webhooks)
+
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         await gateway.open()
@@ -72,7 +75,7 @@ def create_app(
         stop = threading.Event()
         senders = [
             threading.Thread(target=keep, args=(services, stop), name=keep.__name__, daemon=True)
-            for keep in (keep_delivering, keep_syncing, keep_writing_back)
+            for keep in (delivering, keep_syncing, keep_writing_back)
         ]
         for sender in senders if deliver else ():
             sender.start()

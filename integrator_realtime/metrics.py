@@ -3,6 +3,10 @@
 import threading
 from collections import Counter
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from integrator.delivery.webhook.dispatcher import Delivered
 
 Labels = tuple[tuple[str, str], ...]
 HELP = {
@@ -16,6 +20,7 @@ HELP = {
     "integrator_live_streams_ended_total": "Event streams that ended, by reason; opened less ended are open.",
     "integrator_records_pushed_total": "Pushed records, by kind and what became of them.",
     "integrator_pushes_total": "Pushes answered with 200, by kind of record and whether it was the answer of before.",
+    "integrator_webhooks_total": "Attempts at webhooks by this process, by outcome: delivered, failed.",
     "integrator_feedback_total": "Items of feedback, by what became of them.",
     "integrator_feedback_bodies_total": "Bodies of feedback answered with 200, by whether it was the answer of before.",
     "integrator_rate_limited_total": "Requests refused with 429, by budget.",
@@ -35,6 +40,12 @@ class Metrics:
         """Add to one counter of `HELP`."""
         with self._lock:
             self._values[name, tuple(labels.items())] += amount  # type: ignore[assignment]
+
+    def webhooks(self, done: "Delivered") -> None:
+        """Count what a turn at an endpoint came to."""
+        for outcome, amount in (("delivered", done.delivered), ("failed", done.failed)):
+            if amount:
+                self.add("integrator_webhooks_total", amount, outcome=outcome)
 
     def text(self) -> str:
         """The page at `/metrics`."""

@@ -2,6 +2,7 @@
 
 import logging
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -39,17 +40,20 @@ def deliver(services: Services, partner: str | None = None) -> DeliveryReport:
     return DeliveryReport(delivered=total.delivered, failed=total.failed, pending=pending)
 
 
-def keep_delivering(services: Services, stop: threading.Event, *, poll_seconds: float = 1.0) -> None:
+def keep_delivering(
+    services: Services, stop: threading.Event,
+    *, poll_seconds: float = 1.0, told: Callable[[Delivered], None] = lambda _: None,
+) -> None:  # fmt: skip
     """Send what becomes due until `stop` is set; a database that is away is waited for.
 
     The queue calls at once for what is new and on time for what is tried again; `poll_seconds` is the pause after a
-    failure.
+    failure. `told` hears of the attempts, by batches, from any thread.
     """
     from integrator.delivery.webhook.worker import Worker
 
     worker = Worker(
         services.database, services.clock, dispatcher_of(services), lambda: _names(services, None),
-        at_once=services.settings.webhook_endpoints_at_once, keep=timedelta(days=services.settings.webhook_keep_days),
+        told=told, at_once=services.settings.webhook_endpoints_at_once, keep=timedelta(days=services.settings.webhook_keep_days),
     )  # fmt: skip
     while not stop.is_set():
         try:

@@ -2,9 +2,10 @@
 
 import base64
 import json
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
@@ -116,6 +117,29 @@ def test_by_the_api_from_adding_to_removing(
         audit = connection.execute(text("select actor, action, subject, data::text from integrator.audit_log")).all()
     assert [row.action for row in audit if row.action.startswith("webhook")] == told
     assert not [row for row in audit if "of-the-host" in row.data], "an address may hold a token"
+
+
+def test_the_service_sends_by_itself_and_counts(services: Services, receiver: Receiver, keys: Keys) -> None:
+    """From publishing to the receiver through the service alone; a replay asked for over HTTP goes out at once too."""
+    live = replace(services, clock=lambda: datetime.now(UTC))
+    with serving(create_app(live, deliver=True)) as url, httpx.Client(base_url=url, headers=keys["alpha"]) as client:
+        made = client.post("/v1/webhooks", json={"url": receiver.url}).json()
+        put_out(live, "gala")
+        wait(lambda: len(receiver.got) == 1)
+        path = f"/v1/webhooks/{made['endpoint_id']}"
+        wait(lambda: client.get(path).json()["messages"]["delivered"] == 1)
+        client.post(f"{path}/replay", json={"message_id": receiver.got[0][0]["webhook-id"]})
+        wait(lambda: len(receiver.got) == 2)
+        wait(lambda: 'integrator_webhooks_total{outcome="delivered"} 2' in client.get("/metrics").text)
+
+
+def wait(until: Callable[[], bool]) -> None:
+    """Up to twenty seconds, which no good run takes."""
+    for _ in range(1_000):
+        if until():
+            return
+        time.sleep(0.02)
+    raise AssertionError("it did not come to that")
 
 
 def test_added_twice_is_one_endpoint_and_its_secret_is_not_shown_again(api: httpx.Client, keys: Keys) -> None:

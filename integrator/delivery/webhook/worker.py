@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy.exc import SQLAlchemyError
 
 from integrator.contracts.errors import TransientError
-from integrator.delivery.webhook.dispatcher import Dispatcher
+from integrator.delivery.webhook.dispatcher import Delivered, Dispatcher
 from integrator.delivery.webhook.queue import PATIENT, QUICK, TASK, Queue, connection_arguments
 from integrator.settings import Clock
 from integrator.storage import outbox, outbox_log
@@ -49,12 +49,16 @@ class Worker:
     """The partners there are."""
     at_once: int
     """Endpoints served at once; as many again that are patient."""
+    told: Callable[[Delivered], None]
+    """Hears what each turn came to."""
     keep: timedelta
     """How long what was sent is remembered."""
     sweep_seconds: float = 10.0
 
     def run(self, stop: threading.Event) -> None:
         """Serve until `stop`; returns early, to be run again, when the database is lost."""
+        # It says of every job that it begins and ends; a service does hundreds a minute.
+        logging.getLogger("procrastinate").setLevel(logging.WARNING)
         with ThreadPoolExecutor(2 * self.at_once + 2, thread_name_prefix="webhooks") as pool:
             asyncio.run(self._run(stop, pool))
 
@@ -133,6 +137,7 @@ class Worker:
         """One turn, and the call for the next; a failure is logged, and the sweep comes back to it."""
         try:
             served = self.dispatcher.serve(partner, endpoint_id, seconds=TURN_SECONDS, stop=stop)
+            self.told(served.total)
             if served.left == "busy":
                 queue.call(partner, [Due(endpoint_id, False)], delay=BUSY_AGAIN)
                 return
