@@ -8,6 +8,7 @@ from integrator.contracts.currencies import CURRENCIES, digits
 from integrator.contracts.errors import invalid
 from integrator.contracts.validation import LARGEST_AMOUNT
 
+Address = tuple[str | None, str | None, str | None]
 ADDRESS = ("platform", "product", "tier")
 LIMITS = ("floor", "ceiling", "max_change")
 LONGEST = 500
@@ -48,13 +49,9 @@ class PriceRule:
             raise invalid("max_change", str(share), allowed)
 
     @property
-    def address(self) -> tuple[str | None, str | None, str | None]:
+    def address(self) -> Address:
         """Platform, product and tier: what it is for, and what tells it from the partner's other rules."""
         return self.platform, self.product, self.tier
-
-    def is_for(self, platform: str, product: str, tier: str) -> bool:
-        """Whether it is for this product or tier."""
-        return all(own in (None, one) for own, one in zip(self.address, (platform, product, tier), strict=True))
 
     def _check_address(self) -> None:
         for name in ADDRESS:
@@ -84,24 +81,31 @@ class Limits:
     max_change: Decimal | None = None
 
 
-def limits_of(rules: Iterable[PriceRule], platform: str, product: str, tier: str) -> Limits | None:
-    """The limits of a product, or of one of its tiers; None where no rule is for it.
+class PriceRules:
+    """A partner's rules by what they are for: there may be as many as products, and each product asks once."""
 
-    A rule for a tier comes before one for a product, that before one for a platform, that before one for everything.
-    """
-    mine = [rule for rule in rules if rule.is_for(platform, product, tier)]
-    if not mine:
-        return None
-    mine.sort(key=lambda rule: [part is not None for part in reversed(rule.address)], reverse=True)
-    floor = next((rule for rule in mine if rule.floor is not None), None)
-    ceiling = next((rule for rule in mine if rule.ceiling is not None), None)
-    return Limits(
-        floor=None if floor is None else floor.floor,
-        floor_currency=None if floor is None else floor.currency,
-        ceiling=None if ceiling is None else ceiling.ceiling,
-        ceiling_currency=None if ceiling is None else ceiling.currency,
-        max_change=next((rule.max_change for rule in mine if rule.max_change is not None), None),
-    )
+    def __init__(self, rules: Iterable[PriceRule]) -> None:
+        self._by_address = {rule.address: rule for rule in rules}
+
+    def limits(self, platform: str, product: str, tier: str) -> Limits | None:
+        """The limits of a product, or of one of its tiers; None where no rule is for it.
+
+        A rule for a tier comes before one for a product, that before one for a platform, that before one for everything.
+        """
+        things = ((product, tier), (product, None), (None, None))
+        addresses = ((where, *thing) for thing in things for where in (platform, None))
+        mine = [self._by_address[address] for address in addresses if address in self._by_address]
+        if not mine:
+            return None
+        floor = next((rule for rule in mine if rule.floor is not None), None)
+        ceiling = next((rule for rule in mine if rule.ceiling is not None), None)
+        return Limits(
+            floor=None if floor is None else floor.floor,
+            floor_currency=None if floor is None else floor.currency,
+            ceiling=None if ceiling is None else ceiling.ceiling,
+            ceiling_currency=None if ceiling is None else ceiling.currency,
+            max_change=next((rule.max_change for rule in mine if rule.max_change is not None), None),
+        )
 
 
 def decimal_of(name: str, text: str) -> Decimal:

@@ -8,13 +8,12 @@ from typing import Any
 from sqlalchemy import Connection
 
 from integrator.contracts.errors import NotFound, invalid
-from integrator.contracts.price_rules import LIMITS, PriceRule
+from integrator.contracts.price_rules import ADDRESS, LIMITS, Address, PriceRule
 from integrator.platforms.registry import PLATFORMS
 from integrator.steps.connections import Actor
 from integrator.steps.push import DIRECT
 from integrator.steps.services import Services
 from integrator.storage import logs, partners, price_rules
-from integrator.storage.price_rules import Address
 
 
 def listed(services: Services, partner: str) -> list[dict[str, Any]]:
@@ -36,7 +35,7 @@ def amend(services: Services, actor: Actor, address: Address, said: Mapping[str,
     """The same, where what is not said (None) stays as it was; `InvalidInput` where an amount would change its currency."""
     with services.database.partner(actor.partner) as connection:
         before = price_rules.find(connection, actor.partner, address)
-        facts = {**dict(zip(("platform", "product", "tier"), address, strict=True)), **said}
+        facts = {**dict(zip(ADDRESS, address, strict=True)), **said}
         if before is not None:
             stays = [name for name in ("floor", "ceiling") if said[name] is None and getattr(before, name) is not None]
             if stays and said["currency"] not in (None, before.currency):
@@ -80,12 +79,12 @@ def _written_down(
 ) -> None:
     now = services.clock()
     told = {name: str(value) if isinstance(value, Decimal) else value for name, value in facts.items()}
-    named = {name: part for name, part in zip(("platform", "product", "tier"), address, strict=True) if part}
+    named = {name: part for name, part in zip(ADDRESS, address, strict=True) if part}
     logs.event(connection, actor.partner, f"price_rule.{what}", now, {**named, **told, "by": actor.name})
     logs.audit(connection, actor.name, actor.partner, f"price_rule.{what}", _shown(address), now, told)
 
 
 def _shown(address: Address) -> str:
     return ", ".join(
-        f"{name} {part}" for name, part in zip(("platform", "product", "tier"), address, strict=True) if part
+        f"{name} {part}" for name, part in zip(ADDRESS, address, strict=True) if part
     ) or "every product"  # fmt: skip

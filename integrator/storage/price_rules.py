@@ -4,11 +4,10 @@ from datetime import datetime
 
 from sqlalchemy import Connection, Row, text
 
-from integrator.contracts.price_rules import PriceRule
+from integrator.contracts.price_rules import ADDRESS, Address, PriceRule
 
 _COLUMNS = "platform, product, tier, floor, ceiling, max_change, currency"
 _AT = "partner = :partner and platform = :platform and product = :product and tier = :tier"
-Address = tuple[str | None, str | None, str | None]
 
 
 def list_all(connection: Connection, partner: str) -> tuple[PriceRule, ...]:
@@ -56,4 +55,4 @@ def _at(partner: str, address: Address) -> dict[str, str]:
 
 def _rule(row: Row[tuple[object, ...]]) -> PriceRule:
     facts = dict(row._mapping)
-    return PriceRule(**{**facts, **{name: facts[name] or None for name in ("platform", "product", "tier")}})
+    return PriceRule(**{**facts, **{name: facts[name] or None for name in ADDRESS}})

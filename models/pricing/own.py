@@ -1,10 +1,9 @@
 """The partner's own bounds of one product: how its feature row carries them, and how they are read from it again."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from integrator.contracts.price_rules import PriceRule, limits_of
+from integrator.contracts.price_rules import PriceRules
 from models.base import FeatureRow
 
 KEY = "own_bounds"
@@ -29,9 +28,9 @@ class Own:
         return "ceiling" if self.ceiling is not None and price > self.ceiling else None
 
 
-def facts(rules: Iterable[PriceRule], platform: str, product: str, tier: str) -> dict[str, Any] | None:
+def facts(rules: PriceRules, platform: str, product: str, tier: str) -> dict[str, Any] | None:
     """What a feature row carries of a partner's rules, as plain numbers; None where no rule is for the product."""
-    found = limits_of(rules, platform, product, tier)
+    found = rules.limits(platform, product, tier)
     if found is None:
         return None
     return {

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from integrator.contracts.currencies import digits
 from integrator.contracts.insight import Subject, rfc3339
+from integrator.contracts.price_rules import PriceRules
 from models.base import Context, FeatureRow
 from models.pricing import design, own
 from models.pricing.demand import SAME_PRICE
@@ -53,6 +54,7 @@ class _Shared:
         self.recent = slice(max(0, found.length - LEVEL_PERIODS), found.length)
         self.active = found.is_active
         self.shares = _event_shares(found, self.recent)
+        self.rules = PriceRules(context.price_rules)
         self.expiry = _expiry(found.last_day)
 
     def row(self, i: int) -> FeatureRow:
@@ -73,7 +75,7 @@ class _Shared:
             "group": found.groups[i],
             "currency": found.currencies[i],
             "language": self.context.language,
-            own.KEY: own.facts(self.context.price_rules, platform, product, tier),
+            own.KEY: own.facts(self.rules, platform, product, tier),
             "current_price": round(_current(found, i, step), decimals),
             "price_step": step,
             "unit_cost": round(float(np.median(costs)), 6) if len(costs) else None,

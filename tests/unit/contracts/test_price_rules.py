@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from integrator.contracts.errors import InvalidInput
-from integrator.contracts.price_rules import Limits, PriceRule, decimal_of, limits_of
+from integrator.contracts.price_rules import Limits, PriceRule, PriceRules, decimal_of
 
 EVERY = PriceRule(floor=Decimal(50), ceiling=Decimal(200), max_change=Decimal("0.2"), currency="EUR")
 SHOP = PriceRule(platform="shopify", ceiling=Decimal(180), currency="EUR")
@@ -68,27 +68,27 @@ def test_the_edges_are_allowed(said: dict[str, Any]) -> None:
 def test_the_most_specific_rule_counts_for_each_bound_apart() -> None:
     rules = (EVERY, SHOP, TEA, SHOP_TEA, GOLD)
     for order in permutations(rules):
-        assert limits_of(order, "shopify", "tea", "gold") == Limits(
+        assert PriceRules(order).limits("shopify", "tea", "gold") == Limits(
             floor=Decimal(96), floor_currency="USD", ceiling=Decimal(180), ceiling_currency="EUR",
             max_change=Decimal("0.01"),
         )  # fmt: skip
-    plain = limits_of(rules, "direct", "tea", "")
+    plain = PriceRules(rules).limits("direct", "tea", "")
     assert plain is not None
     assert (plain.floor, plain.ceiling, plain.max_change) == (Decimal(95), Decimal(200), Decimal("0.2"))
-    other = limits_of(rules, "direct", "coffee", "gold")
+    other = PriceRules(rules).limits("direct", "coffee", "gold")
     assert other is not None and (other.floor, other.max_change) == (Decimal(50), Decimal("0.2"))
 
 
 def test_a_product_s_rule_comes_before_its_platform_s() -> None:
     shop = PriceRule(platform="shopify", floor=Decimal(10), currency="EUR")
-    found = limits_of((shop, TEA), "shopify", "tea", "")
+    found = PriceRules((shop, TEA)).limits("shopify", "tea", "")
     assert found is not None and found.floor == Decimal(95)
 
 
 def test_what_no_rule_is_for_has_no_limits() -> None:
-    assert limits_of((TEA, GOLD), "shopify", "coffee", "") is None
-    assert limits_of((), "shopify", "tea", "") is None
-    assert limits_of((GOLD,), "shopify", "tea", "") is None, "a rule for a tier is none for its product"
+    assert PriceRules((TEA, GOLD)).limits("shopify", "coffee", "") is None
+    assert PriceRules(()).limits("shopify", "tea", "") is None
+    assert PriceRules((GOLD,)).limits("shopify", "tea", "") is None, "a rule for a tier is none for its product"
 
 
 def test_limits_are_given_as_text() -> None:
