@@ -30,6 +30,7 @@ from integrator_realtime.routes import (
     insights,
     live,
     oauth,
+    price_rules,
     quality,
     quarantine,
     records,
@@ -107,6 +108,7 @@ def create_app(
     app.include_router(quality.router(gateway))
     app.include_router(connections.router(gateway))
     app.include_router(host_databases.router(gateway))
+    app.include_router(price_rules.router(gateway))
     app.include_router(webhooks.router(gateway))
     openapi.install(app)
     app.add_middleware(Lookups, gateway=gateway, metrics=metrics)

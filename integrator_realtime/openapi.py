@@ -22,7 +22,7 @@ SCOPE_OF = {
     "/v1/insights": "insights:read", "/v1/live": "insights:read", "/v1/score": "score:write", "/v1/feedback": "feedback:write",
     "/v1/readiness": "quality:read", "/v1/quality": "quality:read", "/v1/quarantine": "quarantine:write",
     "/v1/connections": "connections:write", "/v1/webhooks": "webhooks:write",
-    "/v1/host-databases": "connections:write", "/v1/widget-tokens": "widgets:issue",
+    "/v1/host-databases": "connections:write", "/v1/price-rules": "connections:write", "/v1/widget-tokens": "widgets:issue",
     "/v1/privacy/export": "privacy:export", "/v1/privacy/erase": "privacy:erase",
 }  # fmt: skip
 # What a widget token opens.
@@ -39,6 +39,7 @@ ANSWERS: dict[tuple[str, str], Schema] = {
     ("post", "/v1/widget-tokens"): ref("WidgetToken"),
     ("get", "/v1/connections"): ref("Connections"), ("get", "/v1/connections/{connection_id}"): ref("Connection"),
     ("get", "/v1/host-databases"): ref("HostDatabases"), ("get", "/v1/host-databases/{name}"): ref("HostDatabase"),
+    ("get", "/v1/price-rules"): ref("PriceRules"), ("put", "/v1/price-rules"): ref("PriceRule"),
     ("get", "/v1/webhooks"): ref("Webhooks"), ("post", "/v1/webhooks"): ref("NewWebhookMade"),
     ("get", "/v1/webhooks/{endpoint_id}"): ref("Webhook"), ("patch", "/v1/webhooks/{endpoint_id}"): ref("Webhook"),
     ("post", "/v1/webhooks/{endpoint_id}/test"): ref("WebhookTested"),

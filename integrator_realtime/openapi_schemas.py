@@ -96,6 +96,11 @@ HOST_DATABASE = {
     "table": "forecasts", "status": "active", "status_reason": None, "behind": False, "rows_written": 212,
     "last_error": None, "last_synced_at": MOMENT_EXAMPLE,
 }  # fmt: skip
+PRICE_RULE = {
+    "platform": None, "product": "tea", "tier": None, "floor": "95.00", "ceiling": None, "max_change": "0.05",
+    "currency": "EUR",
+}  # fmt: skip
+PRICE_RULE_FIELDS: dict[str, Schema] = {name: maybe(TEXT) for name in PRICE_RULE}
 
 SCHEMAS: dict[str, Schema] = {
     "Problem": thing(
@@ -103,6 +108,8 @@ SCHEMAS: dict[str, Schema] = {
         status={"type": "integer", "minimum": 400, "maximum": 599}, detail=TEXT, instance=TEXT, field=TEXT,
         errors=many(thing(None, field=TEXT, reason=TEXT)),
     ),
+    "PriceRule": thing(PRICE_RULE, **PRICE_RULE_FIELDS),
+    "PriceRules": thing({"price_rules": [PRICE_RULE]}, price_rules=many(ref("PriceRule"))),
     "OAuthError": thing(
         {"error": "invalid_client", "error_description": "the client is unknown"}, error=TEXT, error_description=TEXT
     ),

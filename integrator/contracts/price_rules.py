@@ -33,7 +33,7 @@ class PriceRule:
 
     def __post_init__(self) -> None:
         """`InvalidInput` names the first value that is not allowed, and those that are."""
-        self._check_address()
+        check_address(self.address)
         if all(getattr(self, name) is None for name in LIMITS):
             raise invalid("price rule", None, f"at least one of {', '.join(LIMITS)}")
         if self.currency is not None and self.currency not in CURRENCIES:
@@ -53,14 +53,6 @@ class PriceRule:
         """Platform, product and tier: what it is for, and what tells it from the partner's other rules."""
         return self.platform, self.product, self.tier
 
-    def _check_address(self) -> None:
-        for name in ADDRESS:
-            value = getattr(self, name)
-            if value is not None and not (0 < len(value) <= LONGEST and value.isprintable()):
-                raise invalid(name, value, f"1 to {LONGEST} printable characters")
-        if self.tier is not None and self.product is None:
-            raise invalid("product", None, f"the product that tier {self.tier!r} is of")
-
     def _check_amount(self, name: str, amount: Decimal) -> None:
         if self.currency is None:
             raise invalid("currency", None, f"the ISO 4217 code that the {name} is in")
@@ -68,6 +60,16 @@ class PriceRule:
         if not (amount.is_finite() and 0 < amount < LARGEST_AMOUNT and amount == round(amount, decimals)):
             allowed = f"above 0, below {LARGEST_AMOUNT:.0e}, with {decimals} decimals at most ({self.currency})"
             raise invalid(name, str(amount), allowed)
+
+
+def check_address(address: Address) -> None:
+    """`InvalidInput` for a part that could be no name: an empty one above all, which must not pass for every one."""
+    for name, value in zip(ADDRESS, address, strict=True):
+        if value is not None and not (0 < len(value) <= LONGEST and value.isprintable()):
+            raise invalid(name, value, f"1 to {LONGEST} printable characters, or none for every one")
+    _, product, tier = address
+    if tier is not None and product is None:
+        raise invalid("product", None, f"the product that tier {tier!r} is of")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from integrator.contracts.errors import NotFound, invalid
-from integrator.contracts.price_rules import ADDRESS, LIMITS, Address, PriceRule
+from integrator.contracts.price_rules import ADDRESS, LIMITS, Address, PriceRule, check_address
 from integrator.platforms.registry import PLATFORMS
 from integrator.steps.connections import Actor
 from integrator.steps.push import DIRECT
@@ -22,17 +22,18 @@ def listed(services: Services, partner: str) -> list[dict[str, Any]]:
         return [asdict(rule) for rule in price_rules.list_all(connection, partner)]
 
 
-def save(services: Services, actor: Actor, rule: PriceRule) -> tuple[PriceRule, bool]:
+def save(services: Services, actor: Actor, facts: Mapping[str, Any]) -> tuple[PriceRule, bool]:
     """Put a rule in the place of the one for the same platform, product and tier; as it is kept, and whether it changed.
 
-    Amounts without a currency are in the partner's.
+    `facts` are the fields of a `PriceRule`; amounts without a currency are in the partner's.
     """
     with services.database.partner(actor.partner) as connection:
-        return _kept(services, connection, actor, _in_own_currency(connection, actor.partner, asdict(rule)))
+        return _kept(services, connection, actor, _in_own_currency(connection, actor.partner, facts))
 
 
 def amend(services: Services, actor: Actor, address: Address, said: Mapping[str, Any]) -> tuple[PriceRule, bool]:
     """The same, where what is not said (None) stays as it was; `InvalidInput` where an amount would change its currency."""
+    check_address(address)
     with services.database.partner(actor.partner) as connection:
         before = price_rules.find(connection, actor.partner, address)
         facts = {**dict(zip(ADDRESS, address, strict=True)), **said}
@@ -48,6 +49,7 @@ def amend(services: Services, actor: Actor, address: Address, said: Mapping[str,
 
 def remove(services: Services, actor: Actor, address: Address) -> None:
     """Forget the rule for exactly this platform, product and tier; `NotFound` names those there are."""
+    check_address(address)
     with services.database.partner(actor.partner) as connection:
         if not price_rules.remove(connection, actor.partner, address):
             there = "; ".join(_shown(rule.address) for rule in price_rules.list_all(connection, actor.partner))

@@ -5,12 +5,14 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
+import httpx
 import polars as pl
 import pytest
 from sqlalchemy import text
 
 from integrator.contracts.errors import PermanentError
 from integrator.contracts.insight import Insight, Subject, insight_id, parse
+from integrator.security import clients
 from integrator.settings import Settings
 from integrator.steps.contexts import context_of
 from integrator.steps.explain import explain
@@ -19,11 +21,13 @@ from integrator.steps.score import score
 from integrator.steps.services import Services
 from integrator.steps.train import train
 from integrator.storage import insights, price_rules
+from integrator_realtime.app import create_app
 from models.base import TrainConfig
 from tests.command_line import Answer, called
 from tests.feature_tables import put
 from tests.pricing_frames import shop
 from tests.publishing import register_both
+from tests.serving import serving
 
 MOMENT = datetime(2026, 1, 26, 6, tzinfo=UTC)
 Run = Callable[..., Answer]
@@ -153,6 +157,58 @@ def test_an_unknown_partner_and_another_partner_s_rules(run: Run, installation: 
     frame = pl.DataFrame({"as_of": [MOMENT]})
     assert context_of(installation, "alpha", frame).price_rules == (rule,)
     assert context_of(installation, "beta", frame).price_rules == ()
+
+
+def test_an_empty_name_never_passes_for_every_product(run: Run) -> None:
+    run("set", "--floor", "95")
+    for words in (("remove", "--product", ""), ("set", "--product", "", "--floor", "5")):
+        answer = run(*words)
+        assert answer.code == 1 and "or none for every one" in answer.err
+    assert [one["floor"] for one in run("list", "--json").documents] == [95]
+
+
+def test_the_api_sets_replaces_and_removes_and_only_one_s_own(run: Run, installation: Services) -> None:
+    def headers(partner: str, scope: str = "connections:write") -> dict[str, str]:
+        secret = clients.create(installation.database, partner, (scope,), MOMENT, method="api_key").client_secret
+        return {"Authorization": f"Bearer {secret}"}
+
+    path, mine, other = "/v1/price-rules", headers("alpha"), headers("beta")
+    with serving(create_app(installation)) as url, httpx.Client(base_url=url, timeout=30) as api:
+        for body, status in (({"floor": "95.50", "max_change": "0.05"}, 200), ({"floor": 96}, 200)):
+            found = api.put(path, params={"product": "tea/red"}, json=body, headers=mine)
+            assert found.status_code == status, found.text
+        rule = {
+            "platform": None,
+            "product": "tea/red",
+            "tier": None,
+            "floor": "96",
+            "ceiling": None,
+            "max_change": None,
+            "currency": "EUR",
+        }
+        assert found.json() == rule, "a PUT leaves nothing of what was there"
+        assert api.get(path, headers=mine).json() == {"price_rules": [rule]}
+        assert api.get(path, headers=other).json() == {"price_rules": []}
+        assert api.delete(path, params={"product": "tea/red"}, headers=other).status_code == 404
+        for bad in (
+            {"floor": "1", "ceiling": "0.5"},
+            {},
+            {"floor": "x"},
+            {"floor": "NaN"},
+            {"price": 1},
+            {"floor": True},
+            [],
+        ):
+            refused = api.put(path, json=bad, headers=mine)
+            assert refused.status_code == 422 and refused.headers["content-type"] == "application/problem+json"
+        assert api.put(path, params={"product": ""}, json={"floor": 1}, headers=mine).status_code == 422
+        assert api.put(path, params={"product": "a\0"}, json={"floor": 1}, headers=mine).status_code == 422
+        assert api.delete(path, params={"product": ""}, headers=mine).status_code == 422
+        assert api.get(path, headers=headers("alpha", "insights:read")).status_code == 403
+        assert api.get(path).status_code == 401
+        assert api.delete(path, params={"product": "tea/red"}, headers=mine).status_code == 204
+        assert api.delete(path, params={"product": "tea/red"}, headers=mine).status_code == 404
+    assert run("list", "--json").documents == []
 
 
 def test_the_published_price_follows_the_rules_without_a_model_and_with_one(run: Run, installation: Services) -> None:

@@ -40,6 +40,8 @@ LEFT_AT = {
     "/v1/connections": [positive_data_acceptance], "/v1/widget-tokens": [positive_data_acceptance],
     "/v1/score/{use_case}": [positive_data_acceptance, negative_data_rejection],
     "/v1/host-databases": [positive_data_acceptance], "/v1/webhooks": [positive_data_acceptance],
+    # Which bounds go together; and an amount is taken as a number too.
+    "/v1/price-rules": [positive_data_acceptance, negative_data_rejection],
 }  # fmt: skip
 # A stream has no end that could be waited for: tests/integration/test_live.py.
 ENDLESS = "/v1/live"
