@@ -14,6 +14,7 @@ from integrator_stream.ledger import Ledger
 NOBODY = ""
 """Under which dead letters wait, that are no partner's."""
 OVERHEAD = 512
+BATCH_BYTES = 8 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,12 +74,14 @@ class Backlog:
     def next(self, partner: str, most: int) -> list[Item]:
         """The partner's oldest, still counted as held; those of partitions that went to another worker are dropped."""
         found: list[Item] = []
+        cost = 0
         with self._lock:
             queue = self._queues.get(partner)
-            while queue is not None and queue.items and len(found) < most:
+            while queue is not None and queue.items and len(found) < most and cost < BATCH_BYTES:
                 item = queue.items.popleft()
                 if item.ledger.is_ours:
                     found.append(item)
+                    cost += item.cost
                 else:
                     queue.cost -= item.cost
         return found
@@ -90,18 +93,21 @@ class Backlog:
             for item in items:
                 item.ledger.done([item.offset])
 
-    def set_aside(self, partner: str) -> bool:
-        """Let go of what waits for a partner that cannot be served, if it is half of what may be held."""
+    def set_aside(self, partner: str) -> None:
+        """Let go of what waits for a partner that cannot be served, and of what comes for it from now on."""
         with self._lock:
-            queue = self._queues.get(partner)
-            if queue is None or queue.is_aside or queue.cost * 2 < self._most:
-                return False
+            queue = self._queues.setdefault(partner, _Queue())
             queue.is_aside = True
             while queue.items:
                 item = queue.items.popleft()
                 queue.cost -= item.cost
                 item.ledger.set_aside(partner, [item.offset])
-        return True
+
+    @property
+    def aside(self) -> set[str]:
+        """The partners that were let go of."""
+        with self._lock:
+            return {partner for partner, queue in self._queues.items() if queue.is_aside}
 
     def take_back(self, partner: str, ledgers: Sequence[Ledger]) -> list[tuple[Ledger, int]]:
         """The partner can be served again: from where its partitions are to be read once more."""

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 POLL_SECONDS = 0.05
 READ_AT_ONCE = 1000
+QUEUED_KIBIBYTES = 16 << 10
 SESSION_MS = 10_000
 POLL_MS = 300_000
 # Well before the group gives up on a member that does not poll: the callback of an assignment waits at most so long.
@@ -140,7 +141,7 @@ class Consumer:
         from faststream.confluent.message import FAKE_CONSUMER, KafkaMessage
         from faststream.middlewares import AckPolicy
 
-        shared: Any = configuration(self._settings)
+        shared: Any = {**configuration(self._settings), "queued.max.messages.kbytes": QUEUED_KIBIBYTES}
         broker = KafkaBroker(
             shared.pop("bootstrap.servers"), client_id=shared.pop("client.id"), config=shared, logger=_faststream,
             log_level=logging.DEBUG, allow_auto_create_topics=False, graceful_timeout=None, apply_types=False,

@@ -6,10 +6,8 @@ held, then set aside, and the group stays before them. Nothing counts as done be
 
 import asyncio
 import logging
-import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 
 from integrator.contracts.errors import PermanentError
 from integrator.steps import records_in
@@ -25,14 +23,6 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.25, 30.0
 log = logging.getLogger(__name__)
 
 
-@dataclass
-class _Trouble:
-    """Since when a partner cannot be served, and how long the last pause was."""
-
-    since: float
-    pause: float
-
-
 class Landing:
     """Empties the backlog."""
 
@@ -41,8 +31,7 @@ class Landing:
         self._most = services.settings.kafka_batch_records
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="landing")
         self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._troubles: dict[str, _Trouble] = {}
-        self._last_success = 0.0
+        self._pauses: dict[str, float] = {}
         self._stopping = asyncio.Event()
 
     def wake(self, partners: set[str]) -> None:
@@ -59,13 +48,10 @@ class Landing:
         await asyncio.gather(*self._tasks.values())
         self._threads.shutdown()
 
-    def hopeless(self) -> list[str]:
-        """Partners that have failed for as long as others have been served: theirs alone must not fill the room."""
-        return [partner for partner, trouble in self._troubles.items() if self._last_success > trouble.since]
-
-    def served(self) -> list[str]:
-        """Partners without trouble, as far as is known."""
-        return [partner for partner in (*self._tasks, NOBODY) if partner not in self._troubles]
+    @property
+    def troubled(self) -> set[str]:
+        """Partners whose last batch failed."""
+        return set(self._pauses)
 
     async def _serve(self, partner: str) -> None:
         try:
@@ -86,24 +72,19 @@ class Landing:
             except Exception as error:
                 await self._pause(partner, error)
                 continue
-            self._troubles.pop(partner, None)
-            self._last_success = time.monotonic()
+            self._pauses.pop(partner, None)
             self._backlog.done(partner, items)
             return
 
     async def _pause(self, partner: str, error: Exception) -> None:
         """Wait, longer each time; the error's text may hold a record, so only its kind is logged."""
-        trouble = self._troubles.setdefault(partner, _Trouble(time.monotonic(), FIRST_PAUSE / 2))
-        trouble.pause = min(trouble.pause * 2, LONGEST_PAUSE)
+        pause = self._pauses[partner] = min(self._pauses.get(partner, FIRST_PAUSE / 2) * 2, LONGEST_PAUSE)
         self._metrics.add("integrator_stream_failures_total", partner=partner)
         log.warning(
-            "records of %s wait %.2g s and are tried again: %s",
-            partner or "no partner",
-            trouble.pause,
-            type(error).__name__,
+            "records of %s wait %.2g s and are tried again: %s", partner or "no partner", pause, type(error).__name__
         )
         try:
-            await asyncio.wait_for(self._stopping.wait(), trouble.pause)
+            await asyncio.wait_for(self._stopping.wait(), pause)
         except TimeoutError:
             return
 

@@ -144,13 +144,21 @@ class Worker:
     async def _commit(self) -> None:
         self._consumer.commit()
         self._consumer.balance()
-        for partner in self._landing.hopeless():
-            if self._backlog.set_aside(partner):
-                log.warning("records of %s are set aside until they can land", partner)
-        for partner in self._landing.served():
-            await self._consumer.read_again(partner)
         self._metrics.set_all("integrator_stream_held_bytes", {(): self._backlog.held_bytes})
         self._metrics.set_all("integrator_stream_paused", {(): float(self._consumer.is_paused)})
+        await self._make_room()
+        for partner in self._backlog.aside - self._landing.troubled:
+            await self._consumer.read_again(partner)
+
+    async def _make_room(self) -> None:
+        """Partners that cannot be served while PostgreSQL can must not take the others' room."""
+        troubled = self._landing.troubled - self._backlog.aside
+        if troubled and not self._backlog.has_room:
+            await asyncio.to_thread(self._registered.refresh)
+            for partner in troubled:
+                self._backlog.set_aside(partner)
+                log.warning("records of %s are set aside until they can land", partner or "no partner")
+            self._consumer.balance()
 
     async def _watch(self) -> None:
         await asyncio.to_thread(self._registered.refresh)

@@ -133,9 +133,7 @@ def _key(raw: bytes | None) -> _Key:
 def _thing(message: Message, key: _Key, most_bytes: int) -> Placed:
     if message.value is None:
         return _deletion(message, key)
-    envelope, payload = _opened(message.value)
-    if envelope.partner != key.partner:
-        raise _OtherPartner
+    envelope, payload = _opened(message.value, key.partner)
     if message.size > most_bytes:
         raise _Bad("too-large", f"{message.size} bytes; allowed: {most_bytes}", payload=payload)
     if key.kind not in KINDS:
@@ -162,10 +160,16 @@ def _deletion(message: Message, key: _Key) -> Placed:
     return _placed(message, key, platform, None)
 
 
-def _opened(value: bytes) -> tuple[_Envelope, bytes]:
-    """Who and what it is about, and the record without these: numbers keep the digits they came with."""
+def _opened(value: bytes, partner: str) -> tuple[_Envelope, bytes]:
+    """What it is about, and the record without that: numbers keep the digits they came with.
+
+    Whose it is comes first: a value that names another partner is nothing to be shown to this one, whatever else is wrong.
+    """
     try:
         fields = msgspec.json.decode(value, type=dict[str, msgspec.Raw])
+        named = msgspec.json.decode(fields.get("partner", b"null"))
+        if isinstance(named, str) and named != partner:
+            raise _OtherPartner
         envelope = msgspec.json.decode(value, type=_Envelope)
     except msgspec.ValidationError as error:
         raise _Bad("record-invalid", str(error)) from error

@@ -24,6 +24,8 @@ from integrator.storage.partners import data_key
 from integrator.storage.stream_offsets import Place
 
 DIRECT = "direct"
+# How long another writer of the same records is waited for; a worker has few threads for all partners.
+LOCK_SECONDS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +85,7 @@ def land_placed(
     producer has made anew since then stays.
     """
     with database.partner(partner) as connection, staging(connection):
+        connection.execute(text("select set_config('lock_timeout', :most, true)"), {"most": f"{LOCK_SECONDS}s"})
         held = stream_offsets.hold(connection, partner, {thing.place for thing in things}, now)
         fresh = [thing for thing in things if thing.offset > held[thing.place]]
         work = _Work(

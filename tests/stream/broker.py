@@ -7,6 +7,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +22,13 @@ READ_SECONDS = 20.0
 class Broker:
     """One broker, its data in a folder of its own; it can go away and come back with its data and its address."""
 
-    def __init__(self, home: Path) -> None:
-        self.home = home
+    def __init__(self, home: Path, *options: str) -> None:
+        self.home, self.options = home, options
         self.bootstrap = self.start()
-        self.admin = AdminClient({"bootstrap.servers": self.bootstrap})
+
+    @cached_property
+    def admin(self) -> AdminClient:
+        return AdminClient({"bootstrap.servers": self.bootstrap})
 
     def start(self) -> str:
         self.bootstrap = self._said("start")
@@ -35,7 +39,11 @@ class Broker:
 
     def _said(self, action: str) -> str:
         done = subprocess.run(
-            [str(SCRIPT), action, "--home", str(self.home)], capture_output=True, text=True, timeout=900, check=False
+            [str(SCRIPT), action, "--home", str(self.home), *self.options],
+            capture_output=True,
+            text=True,
+            timeout=900,
+            check=False,
         )
         # Where Java or Maven is missing nothing is skipped: the words of the script are the failure.
         assert done.returncode == 0, f"Apache Kafka cannot be run here. {done.stderr}"

@@ -101,4 +101,5 @@ class Cluster:
                 raise self._away(error) from error
 
     def _away(self, error: Exception, what: str = "no answer") -> Unavailable:
+        self.admin.poll(0)  # why no connection was made, a wrong password say, is logged only when it is asked for
         return Unavailable(f"Kafka at {self._settings.kafka_bootstrap}: {what}: {error}")
