@@ -60,11 +60,11 @@ class Backlog:
         busy: set[str] = set()
         with self._lock:
             for item in items:
-                if not item.ledger.is_ours or not item.ledger.take(item.offset):
+                if not item.ledger.is_ours or not item.ledger.take(item.offset, item.partner):
                     continue
                 queue = self._queues.setdefault(item.partner, _Queue())
                 if queue.is_aside:
-                    item.ledger.set_aside(item.partner, [item.offset])
+                    item.ledger.set_aside(item.partner, item.offset)
                     continue
                 queue.items.append(item)
                 queue.cost += item.cost
@@ -101,7 +101,7 @@ class Backlog:
             while queue.items:
                 item = queue.items.popleft()
                 queue.cost -= item.cost
-                item.ledger.set_aside(partner, [item.offset])
+                item.ledger.set_aside(partner, item.offset)
 
     @property
     def aside(self) -> set[str]:
@@ -110,14 +110,22 @@ class Backlog:
             return {partner for partner, queue in self._queues.items() if queue.is_aside}
 
     def take_back(self, partner: str, ledgers: Sequence[Ledger]) -> list[tuple[Ledger, int]]:
-        """The partner can be served again: from where its partitions are to be read once more."""
+        """The partner can be served again: from where its partitions are to be read once more.
+
+        That is no later than where another's reading again begins, which may not have come to its end yet.
+        """
         with self._lock:
             queue = self._queues.get(partner)
             if queue is None or not queue.is_aside:
                 return []
             queue.is_aside = False
-            found = [(ledger, ledger.first_aside(partner)) for ledger in ledgers if ledger.is_ours]
-        return [(ledger, offset) for ledger, offset in found if offset is not None]
+            served = [name for name, one in self._queues.items() if not one.is_aside]
+            found = []
+            for ledger in ledgers:
+                firsts = [first for name in served if (first := ledger.first_aside(name)) is not None]
+                if ledger.is_ours and ledger.first_aside(partner) is not None:
+                    found.append((ledger, min(firsts)))
+        return found
 
     def release(self, ledgers: Sequence[Ledger]) -> None:
         """These partitions are another worker's from now on."""

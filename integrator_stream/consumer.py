@@ -18,7 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from integrator.contracts.errors import NotFound, TransientError, Unavailable
 from integrator.delivery.kafka.client import Cluster, configuration
 from integrator.settings import Settings
-from integrator.steps.records_in import PLATFORM_HEADER, Message, Rules, read
+from integrator.steps.records_in import PLATFORM_HEADER, DeadLetter, Message, Rules, read
 from integrator.storage import stream_offsets
 from integrator.storage.database import Database
 from integrator.storage.stream_offsets import Place
@@ -40,7 +40,7 @@ WATERMARK_SECONDS = 10.0
 log = logging.getLogger(__name__)
 # Its warnings are about what is meant to be so; a message it could not hand over is an error.
 _faststream = logging.getLogger("integrator_stream.faststream")
-_faststream.setLevel(logging.ERROR)
+_faststream.addFilter(lambda record: record.levelno >= logging.ERROR)
 
 
 class Consumer:
@@ -48,10 +48,10 @@ class Consumer:
 
     def __init__(
         self, settings: Settings, database: Database, cluster: Cluster, backlog: Backlog, *,
-        rules: Callable[[], Rules], wake: Callable[[set[str]], None], clock: Callable[[], datetime],
+        rules: Callable[[], Rules], refresh: Callable[[], None], wake: Callable[[set[str]], None], clock: Callable[[], datetime],
     ) -> None:  # fmt: skip
         self._settings, self._database, self._cluster, self._backlog = settings, database, cluster, backlog
-        self._rules, self._wake, self._clock = rules, wake, clock
+        self._rules, self._refresh, self._wake, self._clock = rules, refresh, wake, clock
         self._topic = settings.kafka_records_topic
         self._ledgers: dict[int, Ledger] = {}
         self._is_paused = False
@@ -105,8 +105,11 @@ class Consumer:
     async def read_again(self, partner: str) -> None:
         """What was set aside for this partner."""
         for ledger, offset in self._backlog.take_back(partner, self.ledgers):
-            position = self._position(ledger.place.partition, offset)
-            await self._in_turn("seek", position)
+            try:
+                await self._in_turn("seek", self._position(ledger.place.partition, offset))
+            except _kafka_error():  # the partition is just being moved, or has just come
+                self._backlog.set_aside(partner)
+                return
             log.info("partition %d is read again for %s", ledger.place.partition, partner)
 
     async def rejoin_if_made_anew(self) -> None:
@@ -165,7 +168,7 @@ class Consumer:
 
         @subscriber
         async def take(messages: Any) -> None:
-            self._take(messages)
+            await self._take(messages)
 
         return broker, subscriber
 
@@ -181,21 +184,35 @@ class Consumer:
             call = partial(getattr(consumer.consumer, what), *arguments, **named)
             await asyncio.get_running_loop().run_in_executor(consumer._thread_pool, call)
 
-    def _take(self, messages: Sequence["kafka.Message"]) -> None:
+    async def _take(self, messages: Sequence["kafka.Message"]) -> None:
         """File a batch. A defect here must not lose it: then this process ends, and the group reads it again."""
         if self._is_stopping or self.failed is not None:
             return
         try:
-            rules = self._rules()
-            items = []
-            for message in messages:
-                ledger = self._ledgers.get(message.partition() or 0)
-                if ledger is not None:
-                    items.append(Item(ledger, read(_message(message, ledger.place), rules)))
+            found = [
+                (ledger, _message(message, ledger.place))
+                for message in messages
+                if (ledger := self._ledgers.get(message.partition() or 0)) is not None
+            ]
+            items = [Item(ledger, read(message, self._rules())) for ledger, message in found]
+            if any(_is_stranger(item) for item in items):
+                await self._ask_again()
+                items = [Item(ledger, read(message, self._rules())) for ledger, message in found]
             self._wake(self._backlog.add(items))
             self.balance()
         except Exception as error:
             self.failed = error
+
+    async def _ask_again(self) -> None:
+        """Someone nobody knows may have been registered just now: nothing of theirs may be filed before that is known."""
+        while not self._is_stopping:
+            try:
+                await asyncio.to_thread(self._refresh)
+            except (TransientError, SQLAlchemyError) as error:
+                log.warning("the partners there are cannot be asked for: %s", type(error).__name__)
+                await asyncio.sleep(1.0)
+            else:
+                return
 
     def _assigned(self, raw: "kafka.Consumer", partitions: Sequence["kafka.TopicPartition"]) -> None:
         """On the polling thread: find where each partition begins, before anything of it is read."""
@@ -254,6 +271,10 @@ class Consumer:
 
     def _positions(self, standings: Sequence[tuple[Ledger, int]]) -> list["kafka.TopicPartition"]:
         return [self._position(ledger.place.partition, offset) for ledger, offset in standings]
+
+
+def _is_stranger(item: Item) -> bool:
+    return isinstance(item.read, DeadLetter) and item.read.reason == "partner-unknown"
 
 
 def _message(message: "kafka.Message", place: Place) -> Message:

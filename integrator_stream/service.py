@@ -77,7 +77,7 @@ class Worker:
         self._landing = Landing(services, self._backlog, letters, self._metrics)
         self._consumer = Consumer(
             settings, services.database, self._cluster, self._backlog, rules=self._registered.rules,
-            wake=self._landing.wake, clock=services.clock,
+            refresh=self._registered.refresh, wake=self._landing.wake, clock=services.clock,
         )  # fmt: skip
 
     async def run(self) -> None:

@@ -8,7 +8,7 @@ import msgspec
 from sqlalchemy import Connection
 
 from integrator.contracts.errors import NotFound
-from integrator.contracts.records import LandingResult, RecordError
+from integrator.contracts.records import KINDS, LandingResult, RecordError
 from integrator.steps.push import allowed_attributes
 from integrator.steps.services import Services
 from integrator.storage import landing, logs, quarantine
@@ -112,6 +112,10 @@ def _land(
     """Entries of one platform and kind in one transaction; adds what became of them to `total`."""
     platform, kind = entries[0].entry.platform, entries[0].entry.kind
     ids = [kept.entry.quarantine_id for kept in entries]
+    if kind not in KINDS:  # a message may say it is of any
+        why = f"{kind} is no kind of record; allowed: {', '.join(KINDS)}"
+        total.errors += [Refused(quarantine_id, "kind", None, why) for quarantine_id in ids]
+        return
     read = read_payloads(kind, payloads, strict=strict)
     refused: dict[int, RecordError] = {ids[error.line - 1]: error for _, error in read.rejected}
 

@@ -4,8 +4,8 @@ All of a partner's share of a batch is one transaction, whatever kinds and platf
 stands for all of it. What stands at or below the position has landed before and is skipped.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import groupby
 
@@ -119,11 +119,12 @@ class _Work:
         for kind, platform in sorted({(thing.kind, thing.platform) for thing in wanted if thing.platform is not None}):
             lock(self.connection, self.partner, platform, kind)
         for is_deletion, segment in groupby(wanted, key=lambda thing: thing.payload is None):
-            for (kind, platform), group in _grouped(self._at_home(segment) if is_deletion else segment).items():
-                if is_deletion:
-                    self._delete(platform, kind, group)
-                else:
-                    self._write(platform, kind, group)
+            if is_deletion:
+                for thing in segment:
+                    self._delete(thing)
+                continue
+            for (kind, platform), group in _grouped(segment).items():
+                self._write(platform, kind, group)
 
     def _write(self, platform: str, kind: str, group: Sequence[Placed]) -> None:
         reading = read_payloads(kind, [thing.payload for thing in group if thing.payload is not None])
@@ -141,28 +142,21 @@ class _Work:
             empty(self.connection, kind)
             self.landed.touched |= {(kind, platform, record.native_id) for record in good.records}
 
-    def _at_home(self, deletions: Iterable[Placed]) -> Iterator[Placed]:
-        """Deletions with the platform they mean; one that may mean several is refused."""
-        for thing in deletions:
-            if thing.platform is not None:
-                yield thing
-                continue
-            platforms = _living(self.connection, self.partner, thing.kind, thing.native_id)
-            if len(platforms) == 1:
-                yield replace(thing, platform=platforms[0])
-            elif platforms:
-                words = f"deleted on one of several platforms; allowed: a header platform of {', '.join(platforms)}"
-                self.landed.refused.append((thing, Refusal("platform-ambiguous", "platform", words)))
-            else:
-                self.landed.result += LandingResult(unchanged=1)
-
-    def _delete(self, platform: str, kind: str, group: Sequence[Placed]) -> None:
+    def _delete(self, thing: Placed) -> None:
+        """On the platform it means; one that may mean several is refused. Deletions are rare, so they go one by one."""
+        platforms = (
+            [thing.platform] if thing.platform else _living(self.connection, self.partner, thing.kind, thing.native_id)
+        )
+        if len(platforms) > 1:
+            words = f"deleted on one of several platforms; allowed: a header platform of {', '.join(platforms)}"
+            self.landed.refused.append((thing, Refusal("platform-ambiguous", "platform", words)))
+            return
         deleted = 0
-        for at, said in groupby(sorted(group, key=lambda thing: thing.at), key=lambda thing: thing.at):
-            ids = sorted({thing.native_id for thing in said})
-            deleted += delete(self.connection, self.partner, platform, kind, ids, min(at, self.now))
-            self.landed.touched |= {(kind, platform, native_id) for native_id in ids}
-        self.landed.result += LandingResult(accepted=deleted, unchanged=len(group) - deleted)
+        for platform in platforms:
+            at = min(thing.at, self.now)
+            deleted = delete(self.connection, self.partner, platform, thing.kind, [thing.native_id], at)
+            self.landed.touched.add((thing.kind, platform, thing.native_id))
+        self.landed.result += LandingResult(accepted=deleted, unchanged=1 - deleted)
 
     def quarantine(self) -> None:
         """Keep what was refused, for the partner to see and to mend."""

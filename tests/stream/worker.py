@@ -19,7 +19,7 @@ from integrator.embedded.endpoints import HOST, free_port
 from integrator.steps.services import Services
 from tests.stream.broker import Broker
 
-WAIT_SECONDS = 45.0
+WAIT_SECONDS = 120.0
 
 
 @dataclass

@@ -3,6 +3,9 @@
 from datetime import UTC, datetime
 from typing import Any
 
+from hypothesis import given
+from hypothesis import strategies as st
+
 from integrator.steps.records_in import DeadLetter, Message, Read
 from integrator.storage.landing_placed import Placed
 from integrator.storage.stream_offsets import Place
@@ -116,3 +119,56 @@ def test_a_partition_that_is_no_longer_ours_is_not_read_again() -> None:
     waiting.set_aside("slow")
     waiting.release([ledger])
     assert waiting.take_back("slow", [ledger]) == []
+
+
+class Story:
+    """A partition of 25 messages of two partners, and one consumer of it."""
+
+    def __init__(self, data: st.DataObject) -> None:
+        self.draw = data.draw
+        self.owners = self.draw(st.lists(st.sampled_from(["a", "b"]), min_size=25, max_size=25))
+        self.waiting, self.ledger = backlog()
+        self.landed: dict[str, list[int]] = {"a": [], "b": []}
+        self.position = 0
+
+    def read(self, _: str = "", count: int | None = None) -> None:
+        end = min(self.position + (self.draw(st.integers(1, 6)) if count is None else count), len(self.owners))
+        self.waiting.add([item(self.ledger, offset, self.owners[offset]) for offset in range(self.position, end)])
+        self.position = end
+
+    def land(self, partner: str, most: int = 3) -> None:
+        found = self.waiting.next(partner, most)
+        self.landed[partner] += offsets(found)
+        if found:
+            self.waiting.done(partner, found)
+
+    def set_aside(self, partner: str) -> None:
+        self.waiting.set_aside(partner)
+
+    def take_back(self, partner: str) -> None:
+        """What was fetched before the partition goes back still arrives."""
+        back = self.waiting.take_back(partner, [self.ledger])
+        self.read(count=self.draw(st.integers(0, 3)))
+        for _, offset in back:
+            self.position = offset
+
+    def end(self) -> None:
+        for partner in self.landed:
+            self.take_back(partner)
+        self.read(count=len(self.owners))
+        for partner in self.landed:
+            self.land(partner, len(self.owners))
+
+
+@given(st.data())
+def test_whatever_happens_each_partners_messages_land_once_and_in_order(data: st.DataObject) -> None:
+    story = Story(data)
+    acts = [story.read, story.read, story.land, story.set_aside, story.take_back]
+    for _ in range(data.draw(st.integers(0, 25))):
+        data.draw(st.sampled_from(acts))(data.draw(st.sampled_from(["a", "b"])))
+        done = {offset for found in story.landed.values() for offset in found}
+        assert all(set(range(standing)) <= done for _, standing in story.waiting.standings([story.ledger]))
+    story.end()
+    for partner, found in story.landed.items():
+        assert found == [offset for offset, owner in enumerate(story.owners) if owner == partner]
+    assert story.waiting.standings([story.ledger]) == [(story.ledger, len(story.owners))]
