@@ -39,6 +39,8 @@ class OAuth:
     defaults: Mapping[str, str] = field(default_factory=dict)
     client_fields: tuple[str, str] = ("client_id", "client_secret")
     scope_separator: str = " "
+    optional_scopes: tuple[str, ...] = ()
+    """What write-back needs beside: HubSpot leaves out those the app does not have."""
 
 
 @dataclass(frozen=True)

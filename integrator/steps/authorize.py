@@ -66,6 +66,7 @@ def start(services: Services, actor: Actor, asked: Asked, redirect_uri: str) -> 
         "response_type": "code", "client_id": asked.credentials[oauth.client_fields[0]], "redirect_uri": redirect_uri,
         "state": state, "code_challenge": challenge(verifier), "code_challenge_method": "S256",
         **({"scope": oauth.scope_separator.join(oauth.scopes)} if oauth.scopes else {}),
+        **({"optional_scope": oauth.scope_separator.join(oauth.optional_scopes)} if oauth.optional_scopes else {}),
     }  # fmt: skip
     address = _address(oauth.authorize, oauth, asked.settings)
     return f"{address}{'&' if '?' in address else '?'}{urlencode(query)}"

@@ -1,5 +1,8 @@
 """Writing insights into a host's table: one upsert a batch, guarded by `insight_version` in the database itself."""
 
+import os
+import socket
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -16,6 +19,7 @@ from integrator.delivery.host_database.fields import fitted, value_of
 from integrator.delivery.host_database.table import VERSION, HostTable
 
 Insight = Mapping[str, Any]
+SILENT_SECONDS = 90.0
 
 
 @contextmanager
@@ -32,13 +36,37 @@ def connected(engine: Engine) -> Iterator[Connection]:
 @contextmanager
 def transaction(connection: Connection) -> Iterator[None]:
     """One transaction with limits of time that end with it: a pool in between hands nothing of ours on."""
-    with connection.begin():
+    with connection.begin(), _deadline(connection):
         if connection.dialect.name == "postgresql":
             for name, value in (
                 ("statement_timeout", f"{STATEMENT_SECONDS}s"), ("lock_timeout", f"{LOCK_SECONDS}s"), ("timezone", "UTC")
             ):  # fmt: skip
                 connection.execute(text("select set_config(:name, :value, true)"), {"name": name, "value": value})
         yield
+
+
+@contextmanager
+def _deadline(connection: Connection) -> Iterator[None]:
+    """Cut the line to a PostgreSQL that has fallen silent: its own limits are its own, and libpq waits for ever.
+
+    PyMySQL has a limit for each read, and SQLite's file is here.
+    """
+    driver: Any = connection.connection.driver_connection
+    if connection.dialect.name != "postgresql":
+        yield
+        return
+    timer = threading.Timer(SILENT_SECONDS, _cut, (driver.fileno(),))
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def _cut(line: int) -> None:
+    with socket.socket(fileno=os.dup(line)) as copy:
+        copy.shutdown(socket.SHUT_RDWR)
 
 
 def write(connection: Connection, target: HostTable, insights: Sequence[Insight]) -> int:

@@ -19,6 +19,7 @@ SPEC = PlatformSpec(
         authorize="{authorize_url}/oauth/authorize",
         token="{base_url}/oauth/v1/token",  # noqa: S106 (an address)
         scopes=("crm.objects.contacts.read", "crm.schemas.contacts.read"),
+        optional_scopes=("crm.objects.contacts.write", "crm.schemas.contacts.write"),
         keeps={"refresh_token": "refresh_token"},
         defaults={"authorize_url": "https://app.hubspot.com"},
     ),
