@@ -26,6 +26,8 @@ class Receiver:
         body = b""
         while True:
             message = await receive()
+            if message["type"] == "http.disconnect":  # the sender died in the middle of it
+                return
             body += message.get("body", b"")
             if not message.get("more_body"):
                 break

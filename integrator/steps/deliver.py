@@ -36,7 +36,7 @@ def deliver(services: Services, partner: str | None = None) -> DeliveryReport:
     for name in _names(services, partner):
         total += dispatcher.dispatch(name)
         with services.database.partner(name) as connection:
-            pending += outbox.counts(connection, name)["pending"]
+            pending += outbox.waiting(connection, name)
     return DeliveryReport(delivered=total.delivered, failed=total.failed, pending=pending)
 
 

@@ -240,6 +240,14 @@ def counts(connection: Connection, partner: str, endpoint_id: str | None = None)
     return {"pending": 0, "delivered": 0, "failed": 0, "superseded": 0, **{row.status: row.n for row in rows}}
 
 
+def waiting(connection: Connection, partner: str) -> int:
+    """How many messages of a partner wait for their first or next attempt."""
+    found: int = connection.execute(
+        text("select count(*) from ops.outbox where partner = :partner and status = 'pending'"), {"partner": partner}
+    ).scalar_one()
+    return found
+
+
 def give_up(connection: Connection, partner: str, endpoint_id: str, now: datetime) -> int:
     """What still waits for a disabled endpoint has failed; how many."""
     return connection.execute(

@@ -15,9 +15,11 @@ from typing import Any
 from sqlalchemy import text
 from standardwebhooks import Webhook
 
+from integrator.delivery.webhook.queue import Queue
 from integrator.steps.deliver import deliver, keep_delivering
 from integrator.steps.services import Services
 from integrator.storage import webhooks
+from integrator.storage.outbox import Due
 from tests.serving import serving
 from tests.webhook_receiver import Receiver, put_out
 
@@ -85,28 +87,34 @@ def test_a_killed_sender_loses_nothing_and_its_work_is_taken_up(services: Servic
     assert deliver(live, "alpha").delivered == 0
 
 
-def test_jobs_of_a_dead_worker_are_done_again(services: Services) -> None:
-    """A job that a worker had taken when it died is not left as being done for ever."""
-    live = replace(services, clock=lambda: datetime.now(UTC))
-    with live.database.service() as connection:
-        connection.exec_driver_sql("set local search_path to queue")
-        connection.exec_driver_sql("delete from queue.procrastinate_jobs")
-        worker = connection.exec_driver_sql(
-            "insert into queue.procrastinate_workers (last_heartbeat) values (now() - interval '1 hour') returning id"
-        ).scalar_one()
-        connection.exec_driver_sql(
-            "insert into queue.procrastinate_jobs (queue_name, task_name, args, status, worker_id) values ('webhooks',"
-            f' \'webhooks.serve\', \'{{"partner": "alpha", "endpoint_id": "we_gone"}}\', \'doing\', {worker})'
-        )
-    stop = threading.Event()
-    thread = threading.Thread(target=keep_delivering, args=(live, stop))
-    thread.start()
-    for _ in range(500):
+def test_jobs_of_a_dead_worker_stand_in_nobodys_way(services: Services) -> None:
+    """One was taken by a worker that died, one was called for since, under the same queueing lock: all is sent."""
+    live, receiver = replace(services, clock=lambda: datetime.now(UTC)), Receiver()
+    with serving(receiver) as url:
+        made = webhooks.add(live.database, "beta", url, live.clock(), allow_loopback=True)
+        put_out(live, "gala", partner="beta")
         with live.database.service() as connection:
-            left = connection.exec_driver_sql("select count(*) from queue.procrastinate_jobs").scalar_one()
-        if not left:
-            break
-        time.sleep(0.02)
-    stop.set()
-    thread.join(timeout=30)
-    assert left == 0
+            connection.exec_driver_sql("set local search_path to queue")
+            worker = connection.exec_driver_sql(
+                "insert into procrastinate_workers (last_heartbeat) values (now() - interval '1 hour') returning id"
+            ).scalar_one()
+            taken = connection.execute(
+                text(
+                    "update procrastinate_jobs set status = 'doing', worker_id = :worker where args ->> 'partner' = 'beta'"
+                ),
+                {"worker": worker},
+            ).rowcount
+        assert taken == 1
+        assert Queue(live.database).call("beta", [Due(made.endpoint_id, False)]) == 1
+        stop = threading.Event()
+        thread = threading.Thread(target=keep_delivering, args=(live, stop))
+        thread.start()
+        for _ in range(1_500):
+            with live.database.service() as connection:
+                left = connection.exec_driver_sql("select count(*) from queue.procrastinate_jobs").scalar_one()
+            if not left and receiver.got:
+                break
+            time.sleep(0.02)
+        stop.set()
+        thread.join(timeout=30)
+    assert (left, len(receiver.got)) == (0, 1)

@@ -8,6 +8,7 @@ now. Who serves an endpoint is settled by its turn.
 
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy.exc import DBAPIError
@@ -66,7 +67,9 @@ class Queue:
         return 1
 
 
+@cache
 def _deferring_app() -> "App":
+    """It holds no connection: each call brings its own."""
     from procrastinate import App, SyncPsycopgConnector
 
     return App(connector=SyncPsycopgConnector())

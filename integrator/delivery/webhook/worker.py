@@ -111,9 +111,18 @@ class Worker:
 
     @staticmethod
     async def _stalled(app: "App") -> None:
-        """Jobs of workers that died are done again."""
+        """Jobs of workers that died are taken off; what they had left to do stands in the outbox, for the sweep.
+
+        Put back, they would stand in the way of the call that was made since, and it of them.
+        """
+        from procrastinate.exceptions import ConnectorException
+        from procrastinate.jobs import Status
+
         for job in await app.job_manager.get_stalled_jobs(seconds_since_heartbeat=STALLED_SECONDS):
-            await app.job_manager.retry_job(job)
+            try:
+                await app.job_manager.finish_job(job, status=Status.FAILED, delete_job=True)
+            except ConnectorException:  # another process was faster
+                log.info("job %s of a dead worker is gone already", job.id)
 
     def _sweep(self, queue: Queue, stop: threading.Event) -> None:
         for partner in self.names():
