@@ -34,6 +34,8 @@ SCHEMAS = (
 # Registries read whole by design: who exists, and whose client knocks (before any partner is known).
 REGISTRY = {"integrator.partner"}
 FOUND_BY_ID = {"integrator.client"}
+# Read whole where no partner is set: a browser's preflight names a page's origin and nobody.
+BEFORE_ANY_PARTNER = {"integrator.widget_origin"}
 DBT_SCHEMAS = ("staging", "harmonized", "features")
 
 
@@ -273,7 +275,9 @@ def test_the_service_sees_the_partner_it_set(services: Services, connect: Connec
 def test_the_service_without_a_partner_sees_nobody(services: Services, connect: Connect, setting: str | None) -> None:
     service = connect("integrator_service", setting)
     for relation in tenants(services):
-        if relation.id not in FOUND_BY_ID:
+        if relation.id in BEFORE_ANY_PARTNER and not setting:
+            assert seen(service, relation) == set(PARTNERS)
+        elif relation.id not in FOUND_BY_ID:
             assert seen(service, relation) in (None, set()), relation.id
 
 
