@@ -4,32 +4,21 @@ The large table is filled with `INTEGRATOR_BENCH_ROWS` records first (default 20
 figure and takes minutes). Other work on the machine moves every latency: what a post costs the processors moves less.
 """
 
-import base64
-import json
 import os
-import subprocess
-import sys
-import time
-import urllib.request
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from threading import Thread
 
 from benchmarks.client import Target, flood, paced, quantiles
 from benchmarks.figure import Figure
 from benchmarks.sales import BATCH, NOW, body
-from integrator.contracts.insight import Interval, Subject
-from integrator.embedded.endpoints import HOST, free_port
+from benchmarks.service import process, publish_one, token
+from integrator.embedded.endpoints import HOST
 from integrator.embedded.session import close_storage
 from integrator.security import clients
 from integrator.settings import Settings
-from integrator.steps.predictions import RULE_VERSION, encode, rule_name, stored
-from integrator.steps.publish import publish
-from integrator.steps.services import Services, open_services
-from integrator.storage import scored
+from integrator.steps.services import open_services
 from integrator.storage.partners import Partner, register
-from models.base import Prediction
 
 FEW, PLAIN = 100_000, 50_000
 FAR = 10_000_000
@@ -46,14 +35,14 @@ def measure(home: Path) -> list[Figure]:
     services = open_services(settings)
     try:
         register(services.database, Partner(partner="bench", timezone="UTC", currency="EUR", region="DE"), NOW)
-        _publish_one(services)
+        publish_one(services)
         made = clients.create(services.database, "bench", "sales:write insights:read", services.clock())
-        with _process("integrator_realtime", "--home", str(settings.root), "--no-webhooks", "--port") as (pid, port):
-            target = Target(HOST, port, _token(port, made.client_id, str(made.client_secret)))
+        with process("integrator_realtime", "--home", str(settings.root), "--no-webhooks", "--port") as (pid, port):
+            target = Target(HOST, port, token(port, made.client_id, str(made.client_secret)))
             figures = _ours(pid, target)
         address = services.database.address
         url = services.database.url(address.owner, password=address.password).render_as_string(hide_password=False)
-        with _process("benchmarks.plain_service", url) as (_, port):
+        with process("benchmarks.plain_service", url) as (_, port):
             plain = _rate(Target(HOST, port), 0, PLAIN)
     finally:
         services.database.close()
@@ -150,53 +139,3 @@ def _proc(pid: int, name: str) -> str:
         return Path(f"/proc/{pid}/{name}").read_text(encoding="ascii", errors="replace")
     except OSError:
         return ""
-
-
-def _publish_one(services: Services) -> None:
-    """One insight to look up."""
-    made = Prediction(
-        subject=Subject("event", "gala", "pretix"), status="ready", rung="partner", value=900.0, unit="people",
-        interval=Interval(0.8, 820, 965), confidence_label="high", coverage=0.81, observations=42, baseline=900.0,
-        contributions=(), summary="Expected attendance 900.", details={}, records=120,
-    )  # fmt: skip
-    at = services.clock()
-    scoring = scored.Scoring(
-        partner="bench", use_case="attendance", run_id="bench", scored_at=at, input_position=1, as_of=at,
-        model_name=rule_name("attendance"), model_version=RULE_VERSION, row_count=1, failure_count=0,
-    )  # fmt: skip
-    with services.database.partner("bench") as connection:
-        scored.replace(connection, scoring, [(0, encode(made), stored({"event_id": "gala"}))])
-    publish(services, "bench", "attendance", run_id="bench")
-
-
-@contextmanager
-def _process(module: str, *words: str) -> Iterator[tuple[int, int]]:
-    port = free_port()
-    process = subprocess.Popen(
-        [sys.executable, "-m", module, *words, str(port)], env={**os.environ, "INTEGRATOR_INGEST_RATE": "100000"}
-    )
-    try:
-        _wait(port)
-        yield process.pid, port
-    finally:
-        process.terminate()
-        process.wait(timeout=30)
-
-
-def _wait(port: int) -> None:
-    for _ in range(300):
-        try:
-            urllib.request.urlopen(f"http://{HOST}:{port}/healthz", timeout=2).close()
-            return
-        except OSError:
-            time.sleep(0.1)
-    raise SystemExit(f"nothing answers on port {port}")
-
-
-def _token(port: int, client_id: str, secret: str) -> str:
-    basic = base64.b64encode(f"{client_id}:{secret}".encode()).decode()
-    request = urllib.request.Request(
-        f"http://{HOST}:{port}/oauth/token", b"grant_type=client_credentials", {"Authorization": f"Basic {basic}"}
-    )
-    with urllib.request.urlopen(request, timeout=10) as answer:
-        return str(json.load(answer)["access_token"])
