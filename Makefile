@@ -7,7 +7,7 @@ export DBT_SEND_ANONYMOUS_USAGE_STATS := false
 export DAGSTER_DISABLE_TELEMETRY := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down check test test-platforms test-sdk test-stream test-tensorflow bench bench-models lock clean
+.PHONY: help demo up down check test test-browser test-databases test-platforms test-sdk test-stream test-tensorflow bench bench-models lock clean
 
 help: ## Explain each target in a line
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,6 +40,16 @@ test-platforms: $(STAMP) ## Drive a real pretix, installed from its own package,
 test-sdk: $(STAMP) ## Build the JavaScript client and run its tests against the running service (Node 20)
 	@command -v npm >/dev/null || { echo "no npm found; Node 20 is needed for the JavaScript client"; exit 1; }
 	$(BIN)/python -m pytest tests/sdk
+
+test-databases: $(STAMP) ## Write insights into a real MariaDB (Debian's package, installed if it is missing)
+	@command -v mariadbd >/dev/null || test -x /usr/sbin/mariadbd || { apt-get -q update && apt-get install -q -y mariadb-server; } \
+	  || { echo "no mariadbd found and it could not be installed: apt-get install mariadb-server"; exit 1; }
+	$(BIN)/python -m pytest tests/databases
+
+test-browser: $(STAMP) ## Drive the component on a host's page in a real Chromium (Debian's package, installed if it is missing)
+	@test -x /usr/bin/chromium || { apt-get -q update && apt-get install -q -y chromium; } \
+	  || { echo "no /usr/bin/chromium found and it could not be installed: apt-get install chromium"; exit 1; }
+	$(BIN)/python -m pytest tests/browser
 
 test-stream: $(STAMP) ## Run Apache Kafka itself (Java 17, Maven) and drive `integrator stream` through it, kills and all
 	@scripts/kafka fetch >/dev/null
