@@ -26,5 +26,8 @@ comment on column integrator.host_database.layout is 'Table, columns, key, filte
 comment on column integrator.host_database.revision is 'Grows when it is saved anew: what was opened before is not gone on with.';
 comment on column integrator.host_database.cursor is 'The published_seq up to which the table holds everything.';
 
+-- What is new in the order of its publication, over all use cases.
+create index current_published on insights.current (partner, published_seq);
+
 select integrator.protect('integrator.host_database');
 grant select, insert, update, delete on integrator.host_database to integrator_service, integrator_batch;
