@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from integrator.contracts.errors import Conflict, IntegratorError, TransientError
+from integrator.contracts.errors import Conflict, IntegratorError, NotFound, PermanentError, TransientError
 from integrator.steps.host_databases import get, reached
 from integrator.steps.services import Services
 from integrator.storage import host_databases, logs, partners
@@ -44,8 +44,10 @@ class SyncReport:
     error: str | None = None
 
 
-def sync(services: Services, partner: str, name: str, *, whole: bool = False) -> SyncReport:
-    """Write what was published since the last time, or everything current with `whole`.
+def sync(
+    services: Services, partner: str, name: str, *, whole: bool = False, stop: threading.Event | None = None
+) -> SyncReport:
+    """Write what was published since the last time, or everything current with `whole`; `stop` ends it between batches.
 
     A failure is noted, with when it is tried again, and raised. `Conflict` when it is paused, stopped or being written.
     """
@@ -56,7 +58,7 @@ def sync(services: Services, partner: str, name: str, *, whole: bool = False) ->
         with services.database.partner(partner) as connection:
             host_databases.restart(connection, partner, name)
     try:
-        return _written(services, target)
+        return _written(services, target, stop)
     except IntegratorError as error:
         _note(services, target, error)
         raise
@@ -77,7 +79,7 @@ def keep_syncing(services: Services, stop: threading.Event, *, poll_seconds: flo
             running = {key: future for key, future in running.items() if not future.done()}
             for partner, name in _due(services):
                 if (partner, name) not in running:
-                    running[partner, name] = pool.submit(_tried, services, partner, name)
+                    running[partner, name] = pool.submit(_tried, services, partner, name, stop)
             stop.wait(poll_seconds)
 
 
@@ -95,9 +97,11 @@ def _due(services: Services) -> list[tuple[str, str]]:
         return []
 
 
-def _tried(services: Services, partner: str, name: str) -> SyncReport:
+def _tried(services: Services, partner: str, name: str, stop: threading.Event | None = None) -> SyncReport:
     try:
-        return sync(services, partner, name)
+        if (sealed := _cannot_open(services, partner, name)) is not None:
+            return SyncReport(name=name, complete=False, error=sealed)
+        return sync(services, partner, name, stop=stop)
     except IntegratorError as error:
         log.warning("host database %s of %s: %s", name, partner, error)
         return SyncReport(name=name, complete=False, error=str(error))
@@ -107,14 +111,28 @@ def _tried(services: Services, partner: str, name: str) -> SyncReport:
         return SyncReport(name=name, complete=False, error=f"a defect: {type(error).__name__}")
 
 
-def _written(services: Services, target: HostDatabase) -> SyncReport:
+def _cannot_open(services: Services, partner: str, name: str) -> str | None:
+    """Why its address cannot be opened (its key was dropped), which stops the table; None where it can."""
+    try:
+        get(services, partner, name)
+    except NotFound:
+        raise
+    except PermanentError as error:
+        now = services.clock()
+        with services.database.partner(partner) as connection:
+            host_databases.fail(connection, partner, name, str(error), now=now, again=None)
+        return str(error)
+    return None
+
+
+def _written(services: Services, target: HostDatabase, stop: threading.Event | None) -> SyncReport:
     total = 0
     with reached(services, target) as (connection, table):
         while True:
             sent, more = _batch(services, target, connection, table)
             total += sent
-            if not more:
-                return SyncReport(name=target.name, written=total)
+            if not more or (stop is not None and stop.is_set()):
+                return SyncReport(name=target.name, written=total, complete=not more)
 
 
 def _batch(services: Services, target: HostDatabase, host: "Connection", table: "HostTable") -> tuple[int, bool]:

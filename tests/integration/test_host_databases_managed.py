@@ -231,7 +231,9 @@ def test_kept_in_step_by_itself_and_one_failing_harms_no_other(mine: Services, f
     steps.save(mine, ALPHA, steps.Wanted(**TARGET))
     steps.save(mine, ALPHA, steps.Wanted(**{**TARGET, "name": "broken"}))
     with mine.database.batch() as connection:
-        connection.execute(text("update integrator.host_database set address = '\\x00' where name = 'broken'"))
+        connection.execute(
+            text("update integrator.host_database set address = decode(repeat('00', 40), 'hex') where name = 'broken'")
+        )
     stop = threading.Event()
     thread = threading.Thread(target=keep_syncing, args=(mine, stop), kwargs={"poll_seconds": 0.02})
     thread.start()
@@ -248,6 +250,8 @@ def test_kept_in_step_by_itself_and_one_failing_harms_no_other(mine: Services, f
         thread.join(30)
     assert set(rows(folder).values()) == set(documents(mine).values())
     assert not thread.is_alive()
+    told = {row["name"]: row["status"] for row in steps.listed(mine, "alpha")}
+    assert told == {"own": "active", "broken": "failed"}, "what cannot be opened is not tried for ever"
 
 
 def test_by_the_command(mine: Services, server: Any, folder: Path) -> None:
