@@ -44,7 +44,7 @@ def _line(record: Any) -> bytes:
 
 def packed(body: bytes) -> bytes:
     """Gzip."""
-    return gzip.compress(body, 1)
+    return gzip.compress(body, 1, mtime=0)
 
 
 def caller(http: httpx.Client, services: Services, partner: str, scopes: str = WRITE) -> dict[str, str]:
