@@ -82,18 +82,25 @@ class Broker:
         return found
 
     def read_all(self, topic: str, at_least: int = 0, seconds: float = READ_SECONDS) -> list[Message]:
-        """All there is once nothing more comes, waiting for `at_least` so many."""
+        """All there is, to the end of each partition; waits for `at_least` so many."""
         consumer = Consumer({"bootstrap.servers": self.bootstrap, "group.id": "reader", "enable.auto.commit": False})
-        partitions = consumer.list_topics(topic, timeout=10).topics[topic].partitions
-        consumer.assign([TopicPartition(topic, number, 0) for number in partitions])
+        partitions = [
+            TopicPartition(topic, number, 0)
+            for number in consumer.list_topics(topic, timeout=10).topics[topic].partitions
+        ]
+        consumer.assign(partitions)
         found: list[Message] = []
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
-            message = consumer.poll(0.5)
-            if message is None and len(found) >= at_least:
+            ends = {one.partition: consumer.get_watermark_offsets(one, timeout=10) for one in partitions}
+            read = {one.partition: max(one.offset, 0) for one in consumer.position(partitions)}
+            if len(found) >= at_least and all(
+                read[number] >= high or low == high for number, (low, high) in ends.items()
+            ):
                 break
-            if message is not None and not message.error():
-                found.append(message)
+            while (message := consumer.poll(0.2)) is not None:
+                if not message.error():
+                    found.append(message)
         consumer.close()
         return found
 
