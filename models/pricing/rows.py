@@ -130,7 +130,7 @@ class _Shared:
             "days_to_go": max(1, (facts["event_starts_at"] - self.context.as_of).days),
             "capacity": int(facts["event_capacity"]),
             "left": left,
-            "left_here": round(left * self.shares[i], 6),
+            "left_here": round(float(left * self.shares[i]), 6),
         }
 
 

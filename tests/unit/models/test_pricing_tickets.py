@@ -97,6 +97,7 @@ def test_a_row_knows_its_share_of_the_seats_left_and_the_days_to_go() -> None:
         "starts_at": "2026-03-11T19:00:00Z", "days_to_go": 10, "capacity": 300, "left": 180, "left_here": 135.0,
     }  # fmt: skip
     assert by_tier["balcony"]["left_here"] == 45.0
+    assert type(by_tier["balcony"]["left_here"]) is float, "a feature row is JSON: numpy's own numbers cannot be stored"
     assert rows[0]["now"]["fields"]["days_to_event"] > 0
     json.dumps(rows, allow_nan=False)
 
