@@ -37,7 +37,7 @@ test: $(STAMP) check ## Run every test, after make check
 test-platforms: $(STAMP) ## Drive a real pretix, installed from its own package, and see its changes arrive
 	$(BIN)/python -m pytest tests/platforms --timeout 900
 
-test-sdk: $(STAMP) ## Build the JavaScript client and run its tests against the running service (Node 20)
+test-sdk: $(STAMP) ## Build the JavaScript client and run it and the Node webhook receiver against the service (Node 20)
 	@command -v npm >/dev/null || { echo "no npm found; Node 20 is needed for the JavaScript client"; exit 1; }
 	$(BIN)/python -m pytest tests/sdk
 
