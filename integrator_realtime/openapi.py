@@ -63,6 +63,7 @@ PARAMETERS: dict[tuple[str, str], Schema] = {
     ("live", "use_case"): {
         "type": "array", "items": {"type": "string", "enum": list(insight.USE_CASES)},
     },
+    ("insights", "subject"): {"type": "string", "maxLength": 200, "pattern": r"^[^\x00]*$"},
     ("insights", "use_case"): {"type": "string", "enum": list(insight.USE_CASES)},
 }  # fmt: skip
 MEDIA = {
@@ -168,7 +169,7 @@ def _good(path: str, method: str, answers: Schema, *, limited: bool) -> None:
         answer["content"] = {media: {"schema": stated or ({"type": "string"} if media.startswith("text/") else shape)}}
     if path == "/readyz":
         answers["503"] = {"description": "PostgreSQL does not answer", "content": answers["200"]["content"]}
-    if path.startswith("/v1/insights/"):
+    if path.startswith("/v1/insights"):
         answers["304"] = {"description": "Not modified: `If-None-Match` names the current version"}
 
 

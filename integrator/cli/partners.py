@@ -20,22 +20,26 @@ def add(
         str, typer.Option(help="What a contact's missing consent to processing means: granted or denied.")
     ] = "granted",
     pooling: Annotated[str, typer.Option(help="Whether its data may train pooled models: yes or no.")] = "no",
+    language: Annotated[str | None, typer.Option(help="Of the sentences in its insights; en unless said.")] = None,
     as_json: Json = False,
 ) -> None:
     """Register a partner; saying it again changes nothing. Prints its database address once."""
     from integrator.contracts.errors import invalid
+    from integrator.steps.languages import require_spoken
     from integrator.storage.logs import audit
-    from integrator.storage.partners import Partner, register
+    from integrator.storage.partners import Partner, language_of, register
     from integrator.storage.reference import load_holidays
     from integrator.storage.roles import create_partner_role
 
     if pooling not in ("yes", "no"):
         raise invalid("pooling", pooling, ("yes", "no"))
-    partner = Partner(
-        partner=name, timezone=timezone, currency=currency, region=region,
-        default_processing=default_processing, pooling=pooling == "yes",
-    )  # fmt: skip
+    if language is not None:
+        require_spoken(language)
     services = open_session()
+    partner = Partner(
+        partner=name, timezone=timezone, currency=currency, region=region, default_processing=default_processing,
+        pooling=pooling == "yes", language=language or language_of(services.database, name),
+    )  # fmt: skip
     now = services.clock()
     added = register(services.database, partner, now)
     load_holidays(services.database, [region], now)
@@ -71,6 +75,28 @@ def pooling(
     else:
         note(f"pooling of {name} is {consent} already")
     show([{"partner": name, "pooling": consent}], as_json=as_json)
+
+
+@app.command()
+def language(
+    name: Annotated[str, typer.Argument(help="The partner.")],
+    code: Annotated[str, typer.Argument(help="A language that every use case speaks, such as en or de.")],
+    as_json: Json = False,
+) -> None:
+    """Change the language of a partner's insights: with the next scoring they are told in it, as new versions."""
+    from integrator.steps.languages import require_spoken
+    from integrator.storage.logs import audit
+    from integrator.storage.partners import set_language
+
+    require_spoken(code)
+    services = open_session()
+    require_partner(services, name)
+    if set_language(services.database, name, code):
+        with services.database.partner(name) as connection:
+            audit(connection, "cli", name, "partner.language", name, services.clock(), {"language": code})
+    else:
+        note(f"the language of {name} is {code} already")
+    show([{"partner": name, "language": code}], as_json=as_json)
 
 
 @app.command("list")

@@ -74,9 +74,7 @@ def hold(services: Services, partner: str, use_case: str, before: Held | None = 
         run_id = live_scores.scoring_of(connection, partner, use_case)
     context = context_at(entry, services.clock())
     is_same = before is not None and (before.serving.name, before.serving.version) == (now.name, now.version)
-    model = (
-        before.model if before is not None and is_same else model_of(services, use_case, now.name, now.version, partner)
-    )
+    model = before.model if before is not None and is_same else _loaded(services, now)
     held = Held(
         serving=now, model=model, live=live, spec=spec, context=context,
         decimals=decimals_of(spec, context.currency), blank=_blank(services, now, live, spec, context),
@@ -86,6 +84,14 @@ def hold(services: Services, partner: str, use_case: str, before: Held | None = 
     if not is_same and now.rung != "rule":
         _try(held, probe)
     return held
+
+
+def _loaded(services: Services, now: Serving) -> FittedModel:
+    """What serves, from the registry; that its files are gone is no business of whoever asks for a score."""
+    try:
+        return model_of(services, now.use_case, now.name, now.version, now.partner)
+    except NotFound as error:
+        raise Unusable(str(error)) from error
 
 
 def _blank(

@@ -190,16 +190,28 @@ def of_subject(connection: Connection, partner: str, use_case: str, subject_id: 
 
 
 def page(
-    connection: Connection, partner: str, *, use_case: str | None, after: int, limit: int, status: str | None = None
-) -> list[Served]:
-    """Current insights published after `after`, oldest publication first: keyset paging on `published_seq`."""
+    connection: Connection, partner: str, *, use_case: str | None, after: int, limit: int, status: str | None = None,
+    subject: str | None = None,
+) -> list[Served]:  # fmt: skip
+    """Current insights published after `after`, oldest publication first: keyset paging on `published_seq`.
+
+    `subject` is a native id, whichever use cases, platforms and kinds have it.
+    """
     rows = connection.execute(
         text(f"""select {_SERVED} from insights.current
         where partner = :partner and published_seq > :after
           and (cast(:use_case as text) is null or use_case = :use_case)
           and (cast(:status as text) is null or status = :status)
+          and (cast(:subject as text) is null or subject_id = :subject)
         order by published_seq limit :limit"""),
-        {"partner": partner, "use_case": use_case, "after": after, "limit": limit, "status": status},
+        {
+            "partner": partner,
+            "use_case": use_case,
+            "after": after,
+            "limit": limit,
+            "status": status,
+            "subject": subject,
+        },
     )
     return [Served(**row._mapping) for row in rows]
 

@@ -77,6 +77,27 @@ def register(database: Database, partner: Partner, now: datetime) -> bool:
     return bool(added)
 
 
+def language_of(database: Database, partner: str) -> str:
+    """The language of a partner that is registered, else English."""
+    with database.service() as connection:
+        found: str | None = connection.execute(
+            text("select language from integrator.partner where partner = :partner"), {"partner": partner}
+        ).scalar_one_or_none()
+    return found or "en"
+
+
+def set_language(database: Database, partner: str, language: str) -> bool:
+    """Change the language of a partner's sentences; whether that changed anything."""
+    with database.owner() as connection:
+        changed = connection.execute(
+            text(
+                "update integrator.partner set language = :language where partner = :partner and language <> :language"
+            ),
+            {"partner": partner, "language": language},
+        ).rowcount
+    return bool(changed)
+
+
 def get(connection: Connection, name: str) -> Partner:
     """One partner by name; `NotFound` lists those there are."""
     row = connection.execute(

@@ -1,5 +1,6 @@
 """Insights: one by its subject, as exact bytes; pages of what is new; the versions of one."""
 
+import hashlib
 import json
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -11,7 +12,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.convertors import Convertor, register_url_convertor
 from starlette.responses import Response
 
-from integrator.contracts.errors import Conflict, Forbidden, NotFound, invalid
+from integrator.contracts.errors import Conflict, Forbidden, InvalidInput, NotFound, invalid
 from integrator.contracts.insight import USE_CASES, rfc3339
 from integrator.storage import insights
 from integrator.storage.cache import Cached
@@ -51,6 +52,7 @@ def router(gateway: Gateway, viewers: Viewers, metrics: Metrics) -> APIRouter:
     async def page(
         request: Request,
         use_case: Annotated[str | None, Query(description="One use case; all unless said.")] = None,
+        subject: Annotated[str | None, Query(description="A native id; all subjects unless said.")] = None,
         since: Annotated[int, Query(ge=0, description="Only what was published after this `published_seq`.")] = 0,
         cursor: Annotated[int | None, Query(ge=0, description="`next` of the page before.")] = None,
         limit: Annotated[int, Query(ge=1, le=LARGEST_PAGE)] = 100,
@@ -60,10 +62,14 @@ def router(gateway: Gateway, viewers: Viewers, metrics: Metrics) -> APIRouter:
         if use_case is not None:
             require_use_case(use_case)
         after = since if cursor is None else cursor
+        if subject is not None and "\x00" in subject:
+            raise InvalidInput("holds NUL, which no id does; allowed: a native id", field="subject")
 
         def read() -> list[Served]:
             with database.partner(access.partner) as connection:
-                return insights.page(connection, access.partner, use_case=use_case, after=after, limit=limit + 1)
+                return insights.page(
+                    connection, access.partner, use_case=use_case, after=after, limit=limit + 1, subject=subject
+                )
 
         found = await run_in_threadpool(read)
         shown = found[:limit]
@@ -71,7 +77,7 @@ def router(gateway: Gateway, viewers: Viewers, metrics: Metrics) -> APIRouter:
         metrics.add("integrator_insights_served_total", len(shown), use_case=use_case or "all", source="database")
         items = ",".join(_item(served, clock()) for served in shown)
         following = last if len(found) > limit else "null"
-        return _json(f'{{"insights":[{items}],"last":{last},"next":{following}}}'.encode())
+        return _tagged(request, f'{{"insights":[{items}],"last":{last},"next":{following}}}'.encode())
 
     @routes.get(ONE)
     async def one(
@@ -94,7 +100,8 @@ def router(gateway: Gateway, viewers: Viewers, metrics: Metrics) -> APIRouter:
         found, origin = await gateway.lookup(request, access, SCOPE, use_case, subject)
         entry = _chosen(found, subject, platform, kind)
         if wants_history:
-            return await run_in_threadpool(_history, gateway, access.partner, entry.insight_id, clock())
+            body = await run_in_threadpool(_history, gateway, access.partner, entry.insight_id, clock())
+            return _tagged(request, body)
         status, headers = answered(entry, request.headers.get("if-none-match"), clock())
         source = "not_modified" if status == 304 else origin
         metrics.add("integrator_insights_served_total", use_case=use_case, source=source)
@@ -174,12 +181,21 @@ def _item(served: Served, now: datetime) -> str:
     return f'{json.dumps(facts)[:-1]}, "document":{served.document}}}'
 
 
-def _history(gateway: Gateway, partner: str, insight_id: str, now: datetime) -> Response:
+def _history(gateway: Gateway, partner: str, insight_id: str, now: datetime) -> bytes:
     with gateway.services.database.partner(partner) as connection:
         versions = insights.history(connection, partner, insight_id)
     if not versions:
         raise invalid("insight", insight_id, "one that was published")
-    return _json(f'{{"versions":[{",".join(_item(version, now) for version in versions)}]}}'.encode())
+    return f'{{"versions":[{",".join(_item(version, now) for version in versions)}]}}'.encode()
+
+
+def _tagged(request: Request, body: bytes) -> Response:
+    """Several insights under an ETag of their bytes, freshness included; 304 where the caller has them."""
+    tag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
+    headers = {"ETag": tag, "Cache-Control": "private, no-cache", "Vary": "Authorization"}
+    if {"*", tag} & _named(request.headers.get("if-none-match")):
+        return Response(status_code=304, headers=headers)
+    return _json(body, headers)
 
 
 def _json(body: bytes, headers: dict[str, str] | None = None) -> Response:
