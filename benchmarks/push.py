@@ -115,7 +115,12 @@ def _resident(pid: int) -> float:
 
 def _seconds(pid: int) -> tuple[float, float]:
     """Processor time so far of the service with its worker, and of the sessions that serve it."""
-    return sum(map(_spent, _family(pid))), sum(map(_spent, _sessions()))
+    return processor_seconds(pid), sum(map(_spent, _sessions()))
+
+
+def processor_seconds(pid: int) -> float:
+    """Processor time so far of a process and its children."""
+    return sum(map(_spent, _family(pid)))
 
 
 def _spent(pid: int) -> float:

@@ -18,16 +18,17 @@ from integrator.steps.services import Services
 from integrator.storage import scored
 from models.base import Prediction
 
+RATES = {f"INTEGRATOR_{budget}_RATE": "1000000" for budget in ("INGEST", "READ", "SCORE")}
+"""What is measured is the service, and not its limits."""
+
 
 @contextmanager
 def process(module: str, *words: str) -> Iterator[tuple[int, int]]:
     """`python -m module words… PORT` while the block runs, once it answers; its id and its port."""
     port = free_port()
-    started = subprocess.Popen(
-        [sys.executable, "-m", module, *words, str(port)], env={**os.environ, "INTEGRATOR_INGEST_RATE": "100000"}
-    )
+    started = subprocess.Popen([sys.executable, "-m", module, *words, str(port)], env={**os.environ, **RATES})
     try:
-        _wait(port)
+        wait_for(port)
         yield started.pid, port
     finally:
         started.terminate()
@@ -64,10 +65,11 @@ def publish_one(services: Services, value: float = 900.0, position: int = 1) -> 
     publish(services, "bench", "attendance", run_id="bench")
 
 
-def _wait(port: int) -> None:
-    for _ in range(900):
+def wait_for(port: int, path: str = "/healthz", seconds: int = 60) -> None:
+    """Return once something answers there."""
+    for _ in range(10 * seconds):
         try:
-            urllib.request.urlopen(f"http://{HOST}:{port}/healthz", timeout=2).close()
+            urllib.request.urlopen(f"http://{HOST}:{port}{path}", timeout=2).close()
             return
         except OSError:
             time.sleep(0.1)
