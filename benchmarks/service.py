@@ -65,7 +65,7 @@ def publish_one(services: Services, value: float = 900.0, position: int = 1) -> 
     publish(services, "bench", "attendance", run_id="bench")
 
 
-def wait_for(port: int, path: str = "/healthz", seconds: int = 60) -> None:
+def wait_for(port: int, path: str = "/healthz", seconds: int = 90) -> None:
     """Return once something answers there."""
     for _ in range(10 * seconds):
         try:
