@@ -134,7 +134,7 @@ def _json(target: Target, path: str, body: bytes) -> bytes:
 def _mlflow(services: Services) -> Iterator[tuple[int, int]]:
     port = free_port()
     env = {
-        **os.environ, "PYTHONPATH": str(ROOT), "MLFLOW_TRACKING_URI": services.tracking.uri,
+        **os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT), "MLFLOW_TRACKING_URI": services.tracking.uri,
         "MLFLOW_REGISTRY_URI": services.tracking.uri, "MLFLOW_DISABLE_TELEMETRY": "true",
     }  # fmt: skip
     command = [
