@@ -133,24 +133,17 @@ def _json(target: Target, path: str, body: bytes) -> bytes:
 @contextmanager
 def _mlflow(services: Services) -> Iterator[tuple[int, int]]:
     port = free_port()
+    programs = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     env = {
-        **os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT), "MLFLOW_TRACKING_URI": services.tracking.uri,
+        **os.environ, "PATH": programs, "PYTHONPATH": str(ROOT), "MLFLOW_TRACKING_URI": services.tracking.uri,
         "MLFLOW_REGISTRY_URI": services.tracking.uri, "MLFLOW_DISABLE_TELEMETRY": "true",
     }  # fmt: skip
-    command = [
-        sys.executable,
-        "-W",
-        "ignore",
-        "-m",
-        "mlflow",
-        "models",
-        "serve",
-        "-m",
-        "models:/lead_score.bench@champion",
-    ]
+    words = (
+        f"-W ignore -m mlflow models serve -m models:/lead_score.bench@champion --env-manager local -h {HOST} -p {port}"
+    )
     server = subprocess.Popen(
-        [*command, "--env-manager", "local", "-h", HOST, "-p", str(port)], env=env,
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+        [sys.executable, *words.split()], env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        start_new_session=True,
     )  # fmt: skip
     try:
         wait_for(port, "/ping", 180)
