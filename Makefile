@@ -75,6 +75,8 @@ lock: ## Resolve pyproject.toml and the other sets anew into their lock files, f
 	$(BIN)/uv pip compile --quiet --upgrade --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 	  --no-deps -o benchmarks/requirements-models.lock benchmarks/requirements-models.in
 	$(BIN)/uv pip compile --quiet --upgrade --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+	  -o benchmarks/requirements-feast.lock benchmarks/requirements-feast.in
+	$(BIN)/uv pip compile --quiet --upgrade --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 	  --extra tensorflow -c requirements.lock -o requirements-tensorflow.lock pyproject.toml
 
 clean: ## Remove the virtual environment and all embedded data
