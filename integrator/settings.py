@@ -161,6 +161,14 @@ class Settings(BaseSettings):
         32, ge=1, description="How many partners' models one process keeps loaded; the least lately asked goes first."
     )
     live_score_days: int = Field(180, ge=1, description="How many days live scores are kept, to be explained.")
+    stream: Literal["push", "off"] | None = Field(
+        None,
+        description="`push`: what lands is scored and published at once, by a process beside the realtime API; `off`: "
+        "by the night. Unset: `integrator up` pushes, a service started by itself does not.",
+    )
+    stream_backlog: int = Field(
+        20_000, ge=1, description="How many records of a partner may wait to be scored at once; more are the night's."
+    )
     drop_url: str | None = Field(
         None,
         description="Where files are dropped, a folder for each partner: `file:///folder` or `s3://bucket/prefix`.",

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
+from starlette.concurrency import run_in_threadpool
 
 from integrator.steps.champions import Champions
 from integrator.steps.deliver import keep_delivering
@@ -21,6 +22,7 @@ from integrator_realtime.metrics import Metrics
 from integrator_realtime.middleware import Observed
 from integrator_realtime.origins import Origins
 from integrator_realtime.push_landing import PushLanding
+from integrator_realtime.reacting import Reacting
 from integrator_realtime.request_log import RequestLog
 from integrator_realtime.routes import (
     about,
@@ -57,7 +59,8 @@ def create_app(
     viewers = Viewers(gateway, origins)
     hub = Hub(gateway, viewers, metrics)
     intake = Intake(services.settings)
-    landing = PushLanding(services, intake)
+    reacting = Reacting(services, metrics)
+    landing = PushLanding(services, intake, reacting.wake)
     champions = Champions(
         services, services.settings.live_models, lambda what: metrics.add("integrator_models_total", what=what)
     )
@@ -73,6 +76,7 @@ def create_app(
         champions.start(warm=warm)
         if warm:
             landing.workers.start()
+        reacting.start()
         stop = threading.Event()
         senders = [
             threading.Thread(target=keep, args=(services, stop), name=keep.__name__, daemon=True)
@@ -87,6 +91,7 @@ def create_app(
             sender.join(timeout=20)
         champions.close()
         landing.close()
+        await run_in_threadpool(reacting.close)
         log.close()
         await gateway.close()
 

@@ -1,6 +1,6 @@
 """Where a pushed body is landed: small ones together on a thread, large ones in a process of their own."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -17,14 +17,21 @@ from integrator_realtime.workers import Workers
 class PushLanding:
     """One per process; `close` gives back the workers, which start with the first large body or by `workers.start`."""
 
-    def __init__(self, services: Services, intake: Intake) -> None:
-        self._services, self._intake = services, intake
+    def __init__(self, services: Services, intake: Intake, landed: Callable[[str], None] = lambda _: None) -> None:
+        """`landed` is told the partner of whatever became new versions, once it is committed."""
+        self._services, self._intake, self._landed = services, intake, landed
         self._most = bodies.ceiling(services.settings)
         self._gathering = Gathering(intake.run_small, self._together)
         self.workers = Workers(services)
 
     async def push(self, what: Push, raw: bytes, *, gzipped: bool) -> Pushed:
         """Land `raw` as the body of `what`; raises what is wrong with it."""
+        done = await self._pushed(what, raw, gzipped=gzipped)
+        if done.landed.accepted:
+            self._landed(what.partner)
+        return done
+
+    async def _pushed(self, what: Push, raw: bytes, *, gzipped: bool) -> Pushed:
         plain = await self._intake.run_small(what.partner, partial(_small, raw)) if gzipped else raw
         if plain is not None and len(plain) <= SMALL:
             return await self._gathering.push(replace(what, body=plain))

@@ -23,7 +23,7 @@ def serve(settings: Settings) -> None:
     with Applications(settings.root) as applications:
         note("starting …")
         sandbox = start_sandbox(services, applications)
-        realtime = start_realtime(services, applications)
+        realtime = start_realtime(services, applications, stream=settings.stream or "push")
         pages = open_host_pages(services, sandbox.url, realtime.url)
         _start_mlflow(services, applications)
         _start_dagster(services, applications)
@@ -56,12 +56,12 @@ def start_sandbox(services: Services, applications: Applications) -> Application
     return application
 
 
-def start_realtime(services: Services, applications: Applications) -> Application:
-    """The realtime API."""
+def start_realtime(services: Services, applications: Applications, *, stream: str = "off") -> Application:
+    """The realtime API, and beside it the stream if `stream` is `push`."""
     settings = services.settings
     port = _port(settings, "realtime", settings.realtime_port)
     arguments = ["-m", "integrator_realtime", "--port", str(port)]
-    return applications.start("realtime", arguments, port, environment=BESIDE_SANDBOX)
+    return applications.start("realtime", arguments, port, environment=BESIDE_SANDBOX | {"INTEGRATOR_STREAM": stream})
 
 
 def _follow(services: Services, base_url: str) -> None:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 import polars as pl
 from sqlalchemy import Connection
@@ -27,6 +28,9 @@ from models.base import Context, FeatureRow, FittedModel, Prediction
 from models.pooling.base import POOLED
 from models.pooling.words import remembered
 from models.registry import use_case as code_of
+
+if TYPE_CHECKING:  # which keeps what this makes
+    from integrator.steps.stream_memory import Memory
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,18 +136,29 @@ def _count(
 
 def rows_of(
     services: Services, now: Serving, frame: pl.DataFrame, context: Context,
-    subjects: Collection[Subject] | None = None,
+    subjects: Collection[Subject] | None = None, memory: "Memory | None" = None,
 ) -> list[FeatureRow]:  # fmt: skip
-    """The feature rows of what serves, with `subjects` of these alone: below a model of one's own they may need history."""
+    """The feature rows of what serves, with `subjects` of these alone: below a model of one's own they may need history.
+
+    `memory` has the model and the history where they are kept.
+    """
     code = code_of(now.use_case)
     training = f"features.{code.spec.training_relation}"
-    if now.rung == POOLED and (pooled := registry.pooled(now.use_case)) is not None:
-        model = model_of(services, now.use_case, now.name, now.version, now.partner)
-        return pooled.rows(
-            model, frame, context, frames.read_features(services.database, training, now.partner), subjects
+
+    def history() -> pl.DataFrame:
+        return (
+            memory.history(now.partner, training)
+            if memory
+            else frames.read_features(services.database, training, now.partner)
         )
-    history = None
-    if now.rung == "rule" and code.spec.rule_reads_history:
-        history = frames.read_features(services.database, training, now.partner)
-    rows = code.rows(frame, context, history, subjects)
+
+    if now.rung == POOLED and (pooled := registry.pooled(now.use_case)) is not None:
+        model = (
+            memory.champions.get(now.partner, now.use_case).model
+            if memory
+            else model_of(services, now.use_case, now.name, now.version, now.partner)
+        )
+        return pooled.rows(model, frame, context, history(), subjects)
+    known = history() if now.rung == "rule" and code.spec.rule_reads_history else None
+    rows = code.rows(frame, context, known, subjects)
     return rows if now.kept_from_pooled is None else [remembered(row, now.kept_from_pooled) for row in rows]

@@ -17,17 +17,17 @@ from integrator.delivery.base import Publication
 from integrator.steps.contexts import context_of
 from integrator.steps.earlier import last_said
 from integrator.steps.inference import outcomes, predict_timed, reasons
-from integrator.steps.predictions import decimals_of, encode, restored, stored
+from integrator.steps.live_models import Held
+from integrator.steps.predictions import encode, restored, stored
 from integrator.steps.publish import PublishReport, publish_some, tell
 from integrator.steps.score import rows_of
 from integrator.steps.services import Services
-from integrator.steps.serving import Serving, model_of, serving
-from integrator.steps.stream_frames import frame_of
+from integrator.steps.stream_memory import Memory, live_rows
 from integrator.storage import inferences, insights, logs, scored
 from integrator.storage import touched as storage
 from integrator.storage.touched import Hit, Touched
 from models import registry
-from models.base import FittedModel, Prediction, UseCaseSpec
+from models.base import Prediction, UseCaseSpec
 
 __all__ = ["Reacted", "Touched", "react"]
 
@@ -49,11 +49,15 @@ class Reacted:
     waits_for_night: bool = False
 
 
-def react(services: Services, partner: str, touched: Iterable[Touched], *, run_id: str) -> Reacted:
+def react(
+    services: Services, partner: str, touched: Iterable[Touched], *, run_id: str, memory: Memory | None = None
+) -> Reacted:
     """Bring up to date whatever these records touch: landed, changed, deleted or erased, and committed before the call.
 
     Done again it changes nothing. A use case that fails does not stop the others; its error is raised after them.
+    `memory` keeps models and frames between reactions; without it they are read for this one.
     """
+    memory = memory or Memory(services)
     records = _records(touched)
     done = Reacted(partner=partner, records=len(records))
     with services.database.partner(partner) as connection:
@@ -64,7 +68,7 @@ def react(services: Services, partner: str, touched: Iterable[Touched], *, run_i
     errors: list[Exception] = []
     for spec in registry.USE_CASES:
         try:
-            reaction = _use_case(services, partner, spec, records, run_id)
+            reaction = _use_case(services, partner, spec, records, run_id, memory)
         except Exception as error:
             errors.append(error)
             continue
@@ -103,21 +107,21 @@ def _records(touched: Iterable[Touched]) -> set[Touched]:
 
 
 def _use_case(
-    services: Services, partner: str, spec: UseCaseSpec, records: Collection[Touched], run_id: str
-) -> _Reaction | None:
+    services: Services, partner: str, spec: UseCaseSpec, records: Collection[Touched], run_id: str,
+    memory: Memory,
+) -> _Reaction | None:  # fmt: skip
     """None where the records touch nothing of this use case."""
     with services.database.partner(partner) as connection:
         hits = storage.hits(connection, partner, spec.relation, records)
     subjects = _subjects(spec, records, hits)
     if not subjects:
         return None
-    now = serving(services, partner, spec.name)
-    model = model_of(services, spec.name, now.name, now.version, partner)
+    held = memory.champions.get(partner, spec.name)
     with services.database.partner(partner) as connection:
         # Before anything is read: so that what stands was made of no newer input, whoever published it.
         insights.lock(connection, partner)
         storage.read_as_of(connection, services.clock())
-        return _rescored(services, connection, now, model, spec, records, hits, subjects, run_id)
+        return _rescored(services, connection, held, memory, records, hits, subjects, run_id)
 
 
 def _subjects(spec: UseCaseSpec, records: Collection[Touched], hits: Collection[Hit]) -> frozenset[Subject]:
@@ -132,21 +136,20 @@ def _subjects(spec: UseCaseSpec, records: Collection[Touched], hits: Collection[
 
 
 def _rescored(
-    services: Services, connection: Connection, now: Serving, model: FittedModel, spec: UseCaseSpec,
-    records: Collection[Touched], hits: Collection[Hit], subjects: frozenset[Subject], run_id: str,
+    services: Services, connection: Connection, held: Held, memory: Memory, records: Collection[Touched],
+    hits: Collection[Hit], subjects: frozenset[Subject], run_id: str,
 ) -> _Reaction:  # fmt: skip
-    partner, at = now.partner, services.clock()
+    now, spec, at = held.serving, held.spec, services.clock()
+    partner, decimals = now.partner, held.decimals
     position = storage.newest(connection, partner, records)
-    frame = frame_of(services, connection, partner, spec, hits)
-    context = replace(context_of(services, partner, frame), as_of=at)
-    context = replace(
-        context, earlier=last_said(services, spec, partner, frame, at, {subject.id for subject in subjects})
-    )
-    decimals = decimals_of(spec, context.currency)
+    read = memory.frame if spec.rows_need_all else live_rows
+    frame = read(connection, partner, spec, hits)
+    earlier = last_said(services, spec, partner, frame, at, {subject.id for subject in subjects})
+    context = replace(context_of(services, partner, frame), as_of=at, earlier=earlier)
     started = time.perf_counter()
-    rows = [restored(stored(row)) for row in rows_of(services, now, frame, context, subjects)]
+    rows = [restored(stored(row)) for row in rows_of(services, now, frame, context, subjects, memory)]
     prepared_ms = (time.perf_counter() - started) * 1000 / max(len(rows), 1)
-    results, latency = predict_timed(model, rows, decimals, prepared_ms=prepared_ms)
+    results, latency = predict_timed(held.model, rows, decimals, prepared_ms=prepared_ms)
     counts, why = outcomes(results), reasons(results)
     scoring = scored.Scoring(
         partner=partner, use_case=spec.name, run_id=run_id, scored_at=at, input_position=position, as_of=context.as_of,

@@ -34,6 +34,15 @@ def read_features(database: Database, relation: str, partner: str) -> pl.DataFra
     return _frame(columns, data)
 
 
+def night_of(connection: Connection, relation: str, partner: str) -> int | None:
+    """The input position of the night that wrote a partner's rows of a table; None without rows. It writes all, so any tells."""
+    query = sql.SQL("select input_position from {} where partner = %(partner)s limit 1").format(
+        sql.Identifier(*_split(relation))
+    )
+    found: int | None = connection.exec_driver_sql(query.as_string(), {"partner": partner}).scalar_one_or_none()
+    return found
+
+
 def read_live(connection: Connection, relation: str, partner: str) -> pl.DataFrame:
     """All of a partner's rows of a view, in the caller's transaction: slow, and as of its moment."""
     columns = columns_of(connection, relation)

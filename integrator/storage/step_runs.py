@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 
 from integrator.storage.database import Database
 
@@ -56,6 +56,17 @@ def failures(database: Database, run_id: str) -> dict[str, StepRun]:
         if run.status in ("failed", "excluded"):
             found.setdefault(run.partner, run)
     return found
+
+
+def is_held_back(connection: Connection, partner: str) -> bool:
+    """Whether the last night that judged the partner's data left it out: a check that excludes had failed."""
+    status: str | None = connection.execute(
+        text("""select status from ops.step_runs
+        where partner = :partner and step in ('harmonize', 'features') and status in ('success', 'excluded')
+        order by step_run_id desc limit 1"""),
+        {"partner": partner},
+    ).scalar_one_or_none()
+    return status == "excluded"
 
 
 def unfinished(database: Database, run_id: str, use_case: str = "") -> dict[str, StepRun]:

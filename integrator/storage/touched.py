@@ -77,6 +77,12 @@ def since(connection: Connection, partner: str, position: int) -> list[Touched]:
     return [Touched(**row._mapping) for row in rows]
 
 
+def oldest_running(connection: Connection) -> int:
+    """All transactions below have ended, and what they did is seen here."""
+    found: int = connection.execute(text("select pg_snapshot_xmin(pg_current_snapshot())::text::bigint")).scalar_one()
+    return found
+
+
 def newest(connection: Connection, partner: str, touched: Iterable[Touched]) -> int:
     """The transaction after the last that brought any of these records: who reads now has read up to here."""
     found = 0
@@ -90,8 +96,7 @@ def newest(connection: Connection, partner: str, touched: Iterable[Touched]) -> 
         ).format(sql.Identifier(kind))
         values: dict[str, Any] = {"partner": partner, "platform": platform, "ids": ids}
         found = max(found, int(connection.exec_driver_sql(query.as_string(), values).scalar_one()) + 1)
-    oldest = text("select pg_snapshot_xmin(pg_current_snapshot())::text::bigint")
-    return max(found, int(connection.execute(oldest).scalar_one()))
+    return max(found, oldest_running(connection))
 
 
 def read_as_of(connection: Connection, moment: Any) -> None:

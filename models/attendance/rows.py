@@ -50,7 +50,11 @@ def rows(live: pl.DataFrame, context: Context, subjects: Collection[Subject] | N
     now = context.as_of.astimezone(ZoneInfo(context.timezone)).replace(tzinfo=None)
     found = history_of(full)
     # Not by date: west of the partner's zone the day of what starts in an hour may be over where the partner is.
-    coming = full.filter(~pl.col("is_past") & (pl.col("status") == "scheduled")).sort("local", "unit", "event_id")
+    # What is said to come may have begun since the frame was read, where parts of it are newer than others.
+    ahead = (pl.col("starts_at").cast(pl.Datetime("us", "UTC")) >= pl.lit(context.as_of)).fill_null(value=True)
+    coming = full.filter(~pl.col("is_past") & (pl.col("status") == "scheduled") & ahead).sort(
+        "local", "unit", "event_id"
+    )
     if subjects is not None:
         coming = coming.filter(pl.col("unit").is_in(_units_of(coming, subjects)))
     events = _with_bookings(event_rows(found, full, coming, now, context), full, coming, context)

@@ -20,6 +20,7 @@ from models.lead_score import train as own
 from models.lead_score.fitting import Labelled
 from models.lead_score.pooled_model import LEAST_LEADS, STATE_VERSION, PooledLeads, facts_of
 from models.lead_score.rates import METRIC
+from models.memo import Memo
 from models.pooling.base import POOLED, HeldOut, Judgement, Limits, Member, PooledTraining
 from models.pooling.sharing import CANDIDATE, backtest_of, fingerprint, row_weights
 from models.pooling.words import say
@@ -94,7 +95,7 @@ class PooledLeadScore:
         from models.lead_score.spec import USE_CASE
 
         found = USE_CASE.rows(live, context, history, subjects)
-        data = None if history is None else _labelled(history)
+        data = None if history is None else LABELLED(history)
         if data is None:
             return found
         facts = facts_of(model.state(), data.rows, data.outcome, data.moments, data.persons)
@@ -110,6 +111,9 @@ def _labelled(training: pl.DataFrame) -> Labelled | None:
         return None
     data, _ = own.labelled(training, TrainConfig())
     return data
+
+
+LABELLED = Memo(_labelled)
 
 
 def _can_be_judged(data: Labelled) -> bool:

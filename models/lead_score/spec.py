@@ -8,6 +8,7 @@ import polars as pl
 from integrator.contracts.insight import Subject
 from integrator.contracts.readiness import Readiness
 from models.base import Context, FeatureRow, FittedModel, TrainConfig, Trained, UseCaseSpec
+from models.memo import Memo
 from models.registry import spec
 
 
@@ -39,13 +40,9 @@ class LeadScore:
 
         The rule needs that rate: without it, and without a model, a lead is refused.
         """
-        from models.lead_score import rates, train
         from models.lead_score.rows import feature_rows
 
-        known = None
-        if history is not None and len(history):
-            data, _ = train.labelled(history, TrainConfig())
-            known = rates.recent(data.rows, data.outcome, data.moments, data.persons, data.horizon_seconds)
+        known = RECENT(history) if history is not None and len(history) else None
         rows = feature_rows(live, context.language, rates=known, earlier=context.earlier)
         if subjects is None:
             return rows
@@ -64,4 +61,13 @@ class LeadScore:
         return predict.restore(state)
 
 
+def _recent(history: pl.DataFrame) -> dict[str, Any] | None:
+    from models.lead_score import rates, train
+
+    data, _ = train.labelled(history, TrainConfig())
+    return rates.recent(data.rows, data.outcome, data.moments, data.persons, data.horizon_seconds)
+
+
+RECENT = Memo(_recent)
+"""The recent conversion rate of a training frame."""
 USE_CASE = LeadScore()

@@ -1,16 +1,57 @@
 """Streaming: what a record touches is published at once, by the night's own logic, and the night has nothing to add."""
 
+import os
+import signal
+import threading
 from collections.abc import Iterator
+from dataclasses import replace
+from decimal import Decimal
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import ClassVar
 
+import httpx
 import pytest
 from sqlalchemy import text
 
 from integrator.contracts.errors import InvalidInput
 from integrator.contracts.insight import parse
+from integrator.contracts.price_rules import PriceRule
+from integrator.steps.runs import exclude, recorded
 from integrator.steps.services import Services
 from integrator.steps.stream import Touched, react
+from integrator.steps.stream_reactor import TRIES, Reactor, Turn
+from integrator.storage import price_rules, webhooks
 from tests.integration.dbt_runs import Dbt
-from tests.streaming import contact, current, event, furnish, land, publish_all, sale
+from tests.integration.dbt_runs import land as dbt_land
+from tests.pushing import caller
+from tests.streaming import Service, contact, current, event, furnish, land, publish_all, sale, wait
+
+
+class Hooks(BaseHTTPRequestHandler):
+    """A host's receiver; it takes everything and keeps the bodies."""
+
+    url: str
+    bodies: ClassVar[list[bytes]] = []
+
+    def do_POST(self) -> None:
+        self.bodies.append(self.rfile.read(int(self.headers["content-length"])))
+        self.send_response(204)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Nothing."""
+
+
+@pytest.fixture(scope="module")
+def hooks() -> Iterator[type[Hooks]]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Hooks)
+    Hooks.url = f"http://127.0.0.1:{server.server_port}/hook"
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield Hooks
+    server.shutdown()
+    server.server_close()
+
 
 MODELS = ("--resource-type", "model")
 
@@ -25,6 +66,8 @@ def house(services: Services, dbt: Dbt) -> Iterator[Services]:
     """Two partners after their first night."""
     for partner in ("alpha", "beta"):
         furnish(services, partner)
+    with services.database.partner("beta") as connection:
+        price_rules.save(connection, "beta", PriceRule(ceiling=Decimal(22), currency="JPY"), services.clock())
     assert react(services, "alpha", [Touched("sale", "direct", "line1")], run_id="stream").waits_for_night
     dbt.night(services.clock(), *MODELS)
     for partner in ("alpha", "beta"):
@@ -61,7 +104,12 @@ def test_the_night_comes_to_the_same(house: Services, dbt: Dbt) -> None:
         *land(house, "beta", "event", [event(2, now, capacity=50, updated_at=now.isoformat())]),
         *land(house, "beta", "contact", [contact(301, now)]),
         *land(house, "beta", "contact", [contact(302, now, email="GUEST7@example.com ", source="fair")]),
-        *land(house, "beta", "sale", [sale(902, now), sale(903, now, contact_id="guest301", product="seat9")]),
+        *land(
+            house,
+            "beta",
+            "sale",
+            [sale(902, now, currency="JPY"), sale(903, now, currency="JPY", contact_id="guest301", product="seat9")],
+        ),
     ]
     streamed = react(house, "beta", news, run_id="stream")
     assert streamed.changed >= 3 and streamed.failed == 0
@@ -69,6 +117,7 @@ def test_the_night_comes_to_the_same(house: Services, dbt: Dbt) -> None:
     with house.database.batch() as connection:
         known = set(connection.execute(text(crosswalk)).all())
     said = {name: current(house, "beta", name) for name in ("attendance", "pricing", "lead_score")}
+    assert '"ceiling":22' in said["pricing"]["seat0"].document, "the partner's own bounds hold here too"
     assert "guest301" in said["lead_score"] and "guest302" not in said["lead_score"], "one person, one insight"
     dbt.night(now, *MODELS)
     with house.database.batch() as connection:
@@ -129,6 +178,144 @@ def test_no_partner_moves_another(house: Services) -> None:
         assert kept.scalar_one() == 1
 
 
+def logged(services: Services, partner: str, kind: str) -> list[dict[str, object]]:
+    with services.database.partner(partner) as connection:
+        rows = connection.execute(
+            text("select data from ops.event_log where partner = :partner and kind = :kind order by event_id"),
+            {"partner": partner, "kind": kind},
+        )
+        return [dict(row.data) for row in rows]
+
+
+def test_what_was_landed_and_not_reacted_on_is_found_again(house: Services) -> None:
+    Reactor(house).catch_up("alpha")
+    land(house, "alpha", "sale", [sale(910, house.clock(), quantity=50)])
+    land(house, "alpha", "contact", [contact(309, house.clock())])
+    before = current(house, "alpha", "pricing")["seat0"]
+    assert Reactor(house).catch_up("alpha") == 2, "another process, that was told nothing"
+    assert current(house, "alpha", "pricing")["seat0"].insight_version > before.insight_version
+    assert "guest309" in current(house, "alpha", "lead_score")
+    assert Reactor(house).catch_up("alpha") == 0
+
+
+def test_a_transaction_that_is_still_running_keeps_nobody_waiting_and_is_not_passed_over(house: Services) -> None:
+    """It holds the position down; what was done above it is remembered, and done again by who does not remember."""
+    reactor = Reactor(house)
+    reactor.catch_up("alpha")
+    with house.database.batch() as slow:
+        dbt_land(slow, "contact", "alpha", "slow", house.clock())
+        land(house, "alpha", "contact", [contact(311, house.clock())])
+        assert reactor.catch_up("alpha") == 1 and reactor.catch_up("alpha") == 0
+        assert "guest311" in current(house, "alpha", "lead_score")
+        assert Reactor(house).catch_up("alpha") == 1
+    assert reactor.catch_up("alpha") == 1
+    assert "slow" in current(house, "alpha", "lead_score")
+
+
+def test_a_partner_that_fails_stops_no_other_and_is_left_to_the_night_in_the_end(house: Services) -> None:
+    for partner in ("alpha", "beta"):
+        Reactor(house).catch_up(partner)
+        land(house, partner, "contact", [contact(312, house.clock())])
+    with house.database.owner() as connection:
+        connection.execute(text("alter table insights.version add constraint no check (partner <> 'alpha') not valid"))
+    turns: list[Turn] = []
+    stop = threading.Event()
+    reactor = Reactor(house, told=turns.append)
+    running = threading.Thread(target=reactor.run, args=[stop, 2])
+    running.start()
+    try:
+        wait(lambda: any(turn.left for turn in turns))
+    finally:
+        stop.set()
+        running.join()
+        with house.database.owner() as connection:
+            connection.execute(text("alter table insights.version drop constraint no"))
+    assert "guest312" in current(house, "beta", "lead_score")
+    assert "guest312" not in current(house, "alpha", "lead_score")
+    assert sum(turn.failed for turn in turns if turn.partner == "alpha") == TRIES
+    assert not any(turn.failed for turn in turns if turn.partner == "beta")
+    assert logged(house, "alpha", "stream.left_to_night")[-1] == {"records": 1, "reason": "IntegrityError"}
+
+
+def test_whom_the_night_left_out_is_not_streamed_until_a_night_takes_it_again(house: Services) -> None:
+    Reactor(house).catch_up("beta")
+    exclude(house, "beta", "harmonize", "night-3", "a check failed")
+    land(house, "beta", "contact", [contact(319, house.clock())])
+    assert Reactor(house).catch_up("beta") == 0
+    with recorded(house, "beta", "harmonize", "night-4"):
+        pass
+    assert Reactor(house).catch_up("beta") == 1
+    assert "guest319" in current(house, "beta", "lead_score")
+
+
+def test_too_many_at_once_are_the_nights(house: Services) -> None:
+    few = replace(house, settings=house.settings.model_copy(update={"stream_backlog": 3}))
+    Reactor(house).catch_up("beta")
+    land(house, "beta", "contact", [contact(number, house.clock()) for number in range(320, 325)])
+    assert Reactor(few).catch_up("beta") == 0
+    assert logged(house, "beta", "stream.left_to_night")[-1]["reason"] == "more than 3 records at once"
+    assert Reactor(house).catch_up("beta") == 0, "the position has passed them"
+    land(house, "beta", "contact", [contact(330, house.clock())])
+    assert Reactor(few).catch_up("beta") == 1, "and what comes next is at once again"
+
+
 def test_an_unknown_kind_is_refused(house: Services) -> None:
     with pytest.raises(InvalidInput, match="'order' is not allowed; allowed: event, contact, sale"):
         react(house, "alpha", [Touched("order", "direct", "1")], run_id="stream")
+
+
+@pytest.fixture(scope="module")
+def service(house: Services, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """The real service, streaming in a process beside it."""
+    for partner in ("alpha", "beta"):
+        Reactor(house).catch_up(partner)
+    made = Service(house, tmp_path_factory.mktemp("service") / "service.log")
+    made.start()
+    yield made
+    made.end()
+
+
+@pytest.fixture(scope="module")
+def alpha(house: Services, service: Service) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=service.url, timeout=30) as client:
+        client.headers.update(caller(client, house, "alpha", "sales:write contacts:write insights:read"))
+        yield client
+
+
+def test_one_pushed_record_is_the_same_insight_everywhere(
+    house: Services, alpha: httpx.Client, service: Service, hooks: type[Hooks]
+) -> None:
+    webhooks.add(house.database, "alpha", hooks.url, house.clock(), allow_loopback=True, use_cases=("pricing",))
+    before = current(house, "alpha", "pricing")["seat1"].insight_version
+    answer = alpha.post("/v1/sales", json=[sale(921, house.clock(), quantity=90)])
+    assert answer.status_code == 200 and answer.json()["accepted"] == 1
+    wait(lambda: current(house, "alpha", "pricing")["seat1"].insight_version > before)
+    stands = current(house, "alpha", "pricing")["seat1"]
+    document = stands.document.encode()
+    wait(lambda: alpha.get("/v1/insights/pricing/seat1").content == document)  # the cache is filled after the commit
+    (cached,) = house.cache.get("alpha", "pricing", "seat1")
+    assert (cached.document, cached.insight_version) == (document, stands.insight_version)
+    wait(lambda: any(document in body for body in hooks.bodies))
+    assert alpha.post("/v1/sales", json=[sale(921, house.clock(), quantity=90)]).json()["unchanged"] == 1
+    wait(lambda: 'integrator_react_records_total{partner="alpha"}' in alpha.get("/metrics").text)
+
+
+def test_kill_9_between_landing_and_reaction_loses_nothing(
+    house: Services, alpha: httpx.Client, service: Service
+) -> None:
+    """First the process that streams dies with the news in its socket, then the whole service right after its answer."""
+    worker = service.worker()
+    os.kill(worker, signal.SIGSTOP)
+    assert alpha.post("/v1/contacts", json=[contact(341, house.clock())]).status_code == 200
+    os.kill(worker, signal.SIGKILL)
+    wait(lambda: "guest341" in current(house, "alpha", "lead_score"))
+    wait(lambda: service.worker() not in (0, worker))
+    os.kill(service.worker(), signal.SIGSTOP)
+    stopped = service.worker()
+    assert alpha.post("/v1/contacts", json=[contact(342, house.clock())]).status_code == 200
+    service.end(signal.SIGKILL)
+    os.kill(stopped, signal.SIGKILL)
+    assert "guest342" not in current(house, "alpha", "lead_score")
+    service.start()
+    wait(lambda: "guest342" in current(house, "alpha", "lead_score"))
+    assert {current(house, "alpha", "lead_score")[name].insight_version for name in ("guest341", "guest342")} == {1}

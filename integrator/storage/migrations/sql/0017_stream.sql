@@ -26,3 +26,12 @@ create table ops.stream_relay (
 );
 select integrator.protect('ops.stream_relay');
 grant select, insert, update, delete on ops.stream_relay to integrator_service, integrator_batch;
+
+-- How far what was landed has been reacted on, whichever way it came in: what lies above is found here after a crash.
+create table ops.stream_position (
+  partner text primary key references integrator.partner, position xid8 not null, moved_at timestamptz not null
+);
+comment on table ops.stream_position is
+  'Records of transactions below position have been reacted on, by the stream or, below the night''s own position, by the night.';
+select integrator.protect('ops.stream_position');
+grant select, insert, update, delete on ops.stream_position to integrator_service, integrator_batch;
