@@ -13,13 +13,13 @@ from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
 
-from benchmarks import landing, live, live_scores, loading, lookups, night, push, stream, webhooks
+from benchmarks import kafka, landing, live, live_scores, loading, lookups, night, push, stream, webhooks
 from benchmarks.figure import Figure, table
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "benchmarks.md"
 PARTS: tuple[Callable[[Path], list[Figure]], ...] = (
-    loading.measure, landing.measure, push.measure, stream.measure, lookups.measure, live_scores.measure, live.measure,
-    webhooks.measure, night.measure,
+    loading.measure, landing.measure, push.measure, stream.measure, kafka.measure, lookups.measure, live_scores.measure,
+    live.measure, webhooks.measure, night.measure,
 )  # fmt: skip
 
 

@@ -6,7 +6,7 @@ held, then set aside, and the group stays before them. Nothing counts as done be
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from integrator.contracts.errors import PermanentError
@@ -26,7 +26,12 @@ log = logging.getLogger(__name__)
 class Landing:
     """Empties the backlog."""
 
-    def __init__(self, services: Services, backlog: Backlog, letters: DeadLetters, metrics: Metrics) -> None:
+    def __init__(
+        self, services: Services, backlog: Backlog, letters: DeadLetters, metrics: Metrics, *,
+        landed: Callable[[str], None],
+    ) -> None:  # fmt: skip
+        """`landed` hears, after the commit, whose records may have changed; it must not wait."""
+        self._landed = landed
         self._services, self._backlog, self._letters, self._metrics = services, backlog, letters, metrics
         self._most = services.settings.kafka_batch_records
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="landing")
@@ -68,12 +73,14 @@ class Landing:
         while not self._stopping.is_set():
             ours = [item for item in items if item.ledger.is_ours]
             try:
-                await loop.run_in_executor(self._threads, work, partner, [item.read for item in ours])
+                landed = await loop.run_in_executor(self._threads, work, partner, [item.read for item in ours])
             except Exception as error:
                 await self._pause(partner, error)
                 continue
             self._pauses.pop(partner, None)
             self._backlog.done(partner, items)
+            if landed is not None and landed.touched:
+                self._landed(partner)
             return
 
     async def _pause(self, partner: str, error: Exception) -> None:

@@ -11,6 +11,7 @@ COUNTERS = {
     "integrator_stream_records_total": "Records from Kafka, by what became of them.",
     "integrator_stream_dead_letters_total": "Messages that went to the topic of dead letters.",
     "integrator_stream_failures_total": "Batches that have to be tried again, by partner.",
+    "integrator_stream_reactions_total": "What reacting to landed records came to, by partner.",
     "integrator_stream_relayed_total": "Versions of insights produced to Kafka.",
 }
 GAUGES = {

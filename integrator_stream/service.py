@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import signal
+import threading
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 
@@ -15,6 +16,7 @@ from integrator.delivery.kafka.producer import Sender
 from integrator.settings import Settings
 from integrator.steps.records_in import Rules
 from integrator.steps.services import Services
+from integrator.steps.stream_reactor import Reactor, Turn
 from integrator.storage import partners
 from integrator_stream.backlog import Backlog
 from integrator_stream.consumer import Consumer
@@ -23,6 +25,7 @@ from integrator_stream.landing import Landing
 from integrator_stream.metrics import Metrics, serve
 
 MEBIBYTE = 1 << 20
+REACTING_THREADS = 2
 COMMIT_SECONDS, WATCH_SECONDS, RELAY_SECONDS, REPORT_SECONDS = 0.25, 2.0, 1.0, 30.0
 log = logging.getLogger(__name__)
 
@@ -74,7 +77,8 @@ class Worker:
         self._registered = Registered(services)
         self._backlog = Backlog(int(settings.kafka_held_mebibytes * MEBIBYTE))
         letters = DeadLetters(self._letters_sender, settings.kafka_dead_letter_topic, settings.kafka_records_topic)
-        self._landing = Landing(services, self._backlog, letters, self._metrics)
+        self._reactor = Reactor(services, told=self._reacted)
+        self._landing = Landing(services, self._backlog, letters, self._metrics, landed=self._reactor.wake)
         self._consumer = Consumer(
             settings, services.database, self._cluster, self._backlog, rules=self._registered.rules,
             refresh=self._registered.refresh, wake=self._landing.wake, clock=services.clock,
@@ -89,6 +93,11 @@ class Worker:
         await self._make_topics(stop)
         port = self._settings.kafka_metrics_port
         pages = None if port is None else serve(self._metrics, port, lambda: bool(self._consumer.ledgers))
+        no_more = threading.Event()
+        reacting = threading.Thread(
+            target=self._reactor.run, args=[no_more, REACTING_THREADS], name="reacting", daemon=True
+        )
+        reacting.start()
         await self._consumer.start()
         log.info("reading %s of %s", self._settings.kafka_records_topic, self._settings.kafka_bootstrap)
         chores = [asyncio.create_task(self._every(seconds, work)) for seconds, work in self._chores()]
@@ -102,6 +111,8 @@ class Worker:
             await asyncio.gather(*chores, return_exceptions=True)
             await self._landing.stop()
             await self._consumer.stop()
+            no_more.set()
+            await asyncio.to_thread(reacting.join)
             self._letters_sender.close()
             self._relay.close()
             if pages is not None:
@@ -109,6 +120,12 @@ class Worker:
                 pages.server_close()
         if self._consumer.failed is not None:
             raise self._consumer.failed
+
+    def _reacted(self, turn: Turn) -> None:
+        """What a turn of reacting came to; what is left waits for the night, and was said in the partner's event log."""
+        for what in ("records", "changed", "failed", "left"):
+            if amount := getattr(turn, what):
+                self._metrics.add("integrator_stream_reactions_total", amount, partner=turn.partner, what=what)
 
     async def _make_topics(self, stop: asyncio.Event) -> None:
         """The three topics; brokers that are away are waited for."""

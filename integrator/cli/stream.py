@@ -15,7 +15,7 @@ def register(app: typer.Typer) -> None:
 
 
 def stream() -> None:
-    """Land records from Kafka and produce insights to Kafka, until SIGTERM.
+    """Land records from Kafka, bring what they touch up to date, and produce insights to Kafka, until SIGTERM.
 
     Any number may run: they share the partitions. Topics, group and security are in Settings (INTEGRATOR_KAFKA_…); the log
     goes to stderr.
