@@ -254,7 +254,7 @@ def test_a_service_sees_its_partner_alone(built: tuple[Dbt, dict[str, str]]) -> 
         "select oid::regclass::text from pg_class where relkind in ('r', 'v') and relnamespace in"
         " ('staging'::regnamespace, 'harmonized'::regnamespace, 'features'::regnamespace)",
     )
-    assert len(relations) == 27
+    assert len(relations) == 30
     with db.partner("shop") as connection:
         for (relation,) in relations:
             seen = set(connection.execute(text(f"select distinct partner from {relation}")).scalars())
