@@ -112,6 +112,9 @@ class Champions:
         for key, one in held.items():
             if self._stop.is_set():
                 return
+            with self._guard:
+                if self._held.get(key) is not one:  # given up, or loaded anew, since we began
+                    continue
             wanted = (
                 champions.get(registered_name(key[1], key[0])) or champions.get(registered_name(key[1], POOLED)) or ""
             )
@@ -129,8 +132,11 @@ class Champions:
                 self._held.move_to_end(key)
             return found
 
-    def _keep(self, key: Key, held: Held) -> None:
+    def _keep(self, key: Key, held: Held, *, anew: bool = True) -> None:
+        """In the place of what is held; without `anew` nothing is put there that was given up meanwhile."""
         with self._guard:
+            if not anew and key not in self._held:
+                return
             self._held[key], self._tried[key] = held, self._pulse()
             self._refused.pop(key, None)
             while len(self._held) > self._most:
@@ -140,13 +146,18 @@ class Champions:
                 self._tried.pop(gone, None)
 
     def _watch(self) -> None:
-        if self._warm:
-            self._services.tracking.preload()
+        try:
+            if self._warm:
+                self._services.tracking.preload()
+        except Exception:  # the first request pays for it then
+            log.exception("what models need could not be made ready")
         while not self._stop.wait(WATCH_SECONDS):
             try:
                 self.look()
             except (IntegratorError, SQLAlchemyError) as error:
                 log.warning("the champions could not be looked up: %s", type(error).__name__)
+            except Exception:  # a watcher that ends would leave old models serving without a word
+                log.exception("the champions could not be looked up")
 
     def _may_try(self, key: Key, wanted: str) -> bool:
         refused = self._refused.get(key)
@@ -159,7 +170,7 @@ class Champions:
         except Exception as error:  # whatever a broken version raises: the one before goes on serving
             self._refuse(key, error, wanted)
             return
-        self._keep(key, held)
+        self._keep(key, held, anew=False)
         if (held.serving.name, held.serving.version) != (before.serving.name, before.serving.version):
             self._count("swapped")
             log.info("%s %s serves in place of %s", held.serving.name, held.serving.version, before.serving.version)
@@ -168,10 +179,11 @@ class Champions:
         """What does not follow from an alias: after every scoring, and every now and then."""
         with self._services.database.partner(key[0]) as connection:
             is_same = live_scores.scoring_of(connection, key[0], key[1]) == one.run_id
-        if is_same and self._pulse() - self._tried[key] < RECHECKED_SECONDS:
+        now, tried = self._pulse(), self._tried.get(key)
+        if tried is None or (is_same and now - tried < RECHECKED_SECONDS):
             return
         try:
-            self._keep(key, hold(self._services, *key, before=one))
+            self._keep(key, hold(self._services, *key, before=one), anew=False)
         except Exception as error:  # it goes on as it was
             self._tried[key] = self._pulse()
             log.warning("%s of %s could not be looked at again: %s", key[1], key[0], type(error).__name__)

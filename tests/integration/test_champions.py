@@ -166,6 +166,29 @@ def test_the_least_lately_asked_goes_first(installation: Services) -> None:
         watched.champions.get("nobody", "pricing")
 
 
+def test_a_model_given_up_while_the_watcher_looks_stops_nothing(installation: Services) -> None:
+    """Between the watcher's copy of what is held and its look at each, a request may push one out."""
+    watched = Watched(installation, most=2)
+    champions = watched.champions
+    for partner in ("travel", "other"):
+        champions.get(partner, "pricing")
+    pushed: list[str] = []
+
+    def seconds() -> float:
+        if not pushed:
+            pushed.append("attendance")
+            champions.get("travel", "attendance")
+            champions.get("travel", "lead_score")  # both of before are gone now
+        return watched.seconds
+
+    champions._pulse = seconds
+    watched.seconds += RECHECKED_SECONDS / 2
+    champions.look()
+    assert pushed and set(champions._held) == {("travel", "attendance"), ("travel", "lead_score")}
+    assert set(champions._tried) == set(champions._held)
+    champions.close()
+
+
 def test_what_cannot_be_loaded_at_all_is_unavailable(
     installation: Services, trained: Trained, watched: Watched
 ) -> None:

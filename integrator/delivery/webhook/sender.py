@@ -3,6 +3,7 @@
 import hashlib
 import hmac
 import http.client
+import logging
 import threading
 import time
 from base64 import b64decode, b64encode
@@ -18,10 +19,13 @@ from integrator.security.addresses import Guard, GuardedConnection
 from integrator.settings import Clock
 from integrator.storage.outbox import Message
 
+log = logging.getLogger(__name__)
+
 TIMEOUT_SECONDS = 15.0
 LANES = 4
 ANSWER_BYTES = 2_048
 USER_AGENT = "integrator-webhooks/1"
+UNREACHABLE = "its host leads to no address that webhooks may go to; allowed: public addresses over https"
 # Answers that speak of the endpoint and not of the message: nothing more is sent there for a while.
 PAUSING = (410, 429, 503)
 
@@ -123,7 +127,9 @@ class Sender:
             if not 200 <= status < 300:
                 error = f"answered {status}"
         except (Forbidden, Unavailable) as failure:
-            error = str(failure)
+            # What our name server says of a name, and where it leads, is for the log alone: attempts are the partner's to read.
+            log.warning("no webhook went to %s: %s", self._host, failure)
+            error = UNREACHABLE
         except (OSError, http.client.HTTPException) as failure:
             error = f"no answer: {type(failure).__name__}"
         return Answer(message, at, status, error, hint, (time.perf_counter() - started) * 1000, body)
