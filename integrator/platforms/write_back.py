@@ -78,6 +78,17 @@ class Writer(ABC):
 REASONS = 3
 
 
+def standing(record: Record) -> Insight:
+    """The one score a person has: the newest that stands; a withdrawn one only where no other is left.
+
+    Contacts found to be one person keep their own former scores, withdrawn later than the one that stands was made.
+    """
+    return max(
+        record.insights,
+        key=lambda one: (one["status"] != "withdrawn", one["generated_at"], one["insight_version"]),
+    )
+
+
 def lead_values(insight: Insight, withdrawn: str) -> Values:
     """A lead's score as every CRM shows it: score, grade, reasons, status, scored_at, version.
 

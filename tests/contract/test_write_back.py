@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -107,6 +108,26 @@ def add_fields(sandbox: LiveSandbox, *without: str) -> None:
 def ready(services: Services, name: str) -> None:
     write_back.plan(services, ALPHA, name)
     write_back.enable(services, ALPHA, name)
+
+
+@contextmanager
+def one_person(services: Services, *rows: tuple[str, str, str]) -> Iterator[None]:
+    """The crosswalk says of these records, by partner, platform and native id, that they are the same person's."""
+    with services.database.owner() as connection:
+        connection.execute(
+            text("create table harmonized.identity (partner text, platform text, native_id text, person_id text)")
+        )
+        for row in rows:
+            values = dict(zip(("partner", "platform", "native_id"), row, strict=True))
+            connection.execute(
+                text("insert into harmonized.identity values (:partner, :platform, :native_id, 'p')"), values
+            )
+        connection.execute(text("grant select on harmonized.identity to integrator_service"))
+    try:
+        yield
+    finally:
+        with services.database.owner() as connection:
+            connection.execute(text("drop table harmonized.identity"))
 
 
 class TestHubSpot:
@@ -231,22 +252,12 @@ class TestHubSpot:
     def test_all_native_ids_of_the_person(self, clean: Services, sandbox: LiveSandbox) -> None:
         connect(clean, sandbox, "hubspot")
         one, other, stranger = hub_ids(3)
-        with clean.database.owner() as connection:
-            connection.execute(
-                text("create table harmonized.identity (partner text, platform text, native_id text, person_id text)")
-            )
-            connection.execute(text("insert into harmonized.identity values ('alpha', 'pretix', 'order-1', 'p'), "
-                                    "('alpha', 'hubspot', :one, 'p'), ('alpha', 'hubspot', :other, 'p'), "
-                                    "('beta', 'hubspot', :stranger, 'p')"), {"one": one, "other": other, "stranger": stranger})  # fmt: skip
-            connection.execute(text("grant select on harmonized.identity to integrator_service"))
-        try:
+        persons = [("alpha", "pretix", "order-1"), ("alpha", "hubspot", one), ("alpha", "hubspot", other)]
+        with one_person(clean, *persons, ("beta", "hubspot", stranger)):
             score(clean, lead("order-1", at="pretix"), position=1)
             ready(clean, "hubspot")
             assert run(clean, "alpha", "hubspot").written == 2
             assert set(sandbox.state.writes("hubspot")) == {one, other}
-        finally:
-            with clean.database.owner() as connection:
-                connection.execute(text("drop table harmonized.identity"))
 
 
 class TestSalesforce:
@@ -326,6 +337,35 @@ class TestPretix:
 
 
 class TestAnyPlatform:
+    @pytest.mark.parametrize(("later", "withdrawn"), [(timedelta(0), "mark"), (timedelta(hours=1), "clear")])
+    @pytest.mark.parametrize("name", ["hubspot", "salesforce"])
+    def test_two_contacts_found_to_be_one_person_keep_the_score_that_stands(
+        self, clean: Services, sandbox: LiveSandbox, name: str, later: timedelta, withdrawn: str
+    ) -> None:
+        connect(clean, sandbox, name)
+        add_fields(sandbox)
+        kept, merged = hub_ids(2) if name == "hubspot" else open_leads(sandbox, 2)
+        write_back.plan(clean, ALPHA, name, withdrawn=withdrawn)
+        write_back.enable(clean, ALPHA, name)
+        for position in (1, 2, 3):
+            score(clean, lead(kept, 80, at=name), lead(merged, position, "D", at=name), position=position)
+        assert run(clean, "alpha", name).written == 2
+        clean.clock.now += later  # type: ignore[attr-defined]
+        with one_person(clean, ("alpha", name, kept), ("alpha", name, merged)):
+            score(clean, lead(kept, 80, at=name), position=4)
+            assert run(clean, "alpha", name).written == 1
+            assert run(clean, "alpha", name).written == 0
+        ours = {
+            native_id: {
+                key.lower(): str(value) for key, value in values.items() if key.lower().startswith("integrator")
+            }
+            for native_id, values in sandbox.state.writes(name).items()
+        }
+        assert ours[merged] == ours[kept], (
+            "told the person's score, of version 1, and not its own withdrawal, of version 4"
+        )
+        assert {"80", "A", "ready", "1"} <= {value.removesuffix(".0") for value in ours[merged].values()}
+
     @pytest.mark.parametrize("act", [write_back.enable, write_back.disable, write_back.plan])
     def test_another_partners_connection_is_not_there(
         self, clean: Services, sandbox: LiveSandbox, act: Callable[..., Any]

@@ -8,7 +8,7 @@ from integrator.platforms.base import OURS, Account
 from integrator.platforms.http import Session, decoded
 from integrator.platforms.hubspot.client import CONTACTS, definitions, results, session_for
 from integrator.platforms.hubspot.spec import SPEC
-from integrator.platforms.write_back import Record, Told, Values, Writer, lead_values
+from integrator.platforms.write_back import Record, Told, Values, Writer, lead_values, standing
 
 GROUP = "integrator"
 GROUPS = "/crm/v3/properties/contacts/groups"
@@ -71,8 +71,7 @@ class HubSpotWriter(Writer):
 
     def values(self, record: Record, withdrawn: str) -> Values:
         """A contact's properties; a person has one score."""
-        newest = max(record.insights, key=lambda one: (one["generated_at"], one["insight_version"]))
-        return {NAMES[word]: value for word, value in lead_values(newest, withdrawn).items()}
+        return {NAMES[word]: value for word, value in lead_values(standing(record), withdrawn).items()}
 
     def read(self, session: Session, account: Account, native_ids: Sequence[str]) -> dict[str, Values]:
         """A batch read; contacts that are archived or gone are not in it."""

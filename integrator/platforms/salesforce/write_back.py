@@ -12,7 +12,7 @@ from integrator.platforms.base import Account
 from integrator.platforms.http import Session, decoded
 from integrator.platforms.salesforce.client import describe, session_for, version
 from integrator.platforms.salesforce.spec import SPEC
-from integrator.platforms.write_back import Record, Told, Values, Writer, lead_values
+from integrator.platforms.write_back import Record, Told, Values, Writer, lead_values, standing
 
 # Our word: the field's API name, the types that hold it, and what to choose when adding it.
 FIELDS = {
@@ -48,8 +48,7 @@ class SalesforceWriter(Writer):
 
     def values(self, record: Record, withdrawn: str) -> Values:
         """A lead's fields; a person has one score."""
-        newest = max(record.insights, key=lambda one: (one["generated_at"], one["insight_version"]))
-        return {FIELDS[word][0]: value for word, value in lead_values(newest, withdrawn).items()}
+        return {FIELDS[word][0]: value for word, value in lead_values(standing(record), withdrawn).items()}
 
     def read(self, session: Session, account: Account, native_ids: Sequence[str]) -> dict[str, Values]:
         """A retrieval by ids; null stands for a lead that is gone."""
