@@ -10,6 +10,7 @@ from starlette.concurrency import run_in_threadpool
 from integrator.steps.champions import Champions
 from integrator.steps.deliver import keep_delivering
 from integrator.steps.host_sync import keep_syncing
+from integrator.steps.relay import keep_relaying
 from integrator.steps.services import Services
 from integrator.steps.write_back_run import keep_writing_back
 from integrator_realtime import openapi, problems
@@ -48,9 +49,9 @@ def create_app(
 ) -> FastAPI:
     """The service over open storage.
 
-    `issuer` is the address it is known by outside; it stands in every token. With `deliver` it sends webhooks and writes
-    host databases too; with `warm` whatever the first large body and the first live score would wait for is started
-    with it.
+    `issuer` is the address it is known by outside; it stands in every token. With `deliver` it sends webhooks, writes
+    host databases and produces to Kafka too; with `warm` whatever the first large body and the first live score would
+    wait for is started with it.
     """
     metrics = Metrics()
     log = RequestLog(services.database, metrics)
@@ -80,7 +81,7 @@ def create_app(
         stop = threading.Event()
         senders = [
             threading.Thread(target=keep, args=(services, stop), name=keep.__name__, daemon=True)
-            for keep in (delivering, keep_syncing, keep_writing_back)
+            for keep in (delivering, keep_syncing, keep_writing_back, keep_relaying)
         ]
         for sender in senders if deliver else ():
             sender.start()

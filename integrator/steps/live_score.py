@@ -6,10 +6,11 @@ through the model at once; a bad one fails alone.
 
 import secrets
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection
 
@@ -25,6 +26,9 @@ from integrator.steps.services import Services
 from integrator.storage import frames, inferences, live_scores, logs
 from integrator.storage.live_scores import Ground, Scored
 from models.base import Context, FeatureRow, Prediction
+
+if TYPE_CHECKING:
+    import polars as pl
 
 RUN = "live"
 """What stands for the run in the counts of inferences."""
@@ -49,6 +53,8 @@ class _Known:
     grounds: Mapping[str, list[Ground]]
     erased: set[bytes]
     now: datetime
+    frame: Callable[[], "pl.DataFrame"]
+    """All of the partner's features: read when the first payload needs it, and once."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +79,9 @@ def score_now(services: Services, held: Held, items: Sequence[Any]) -> list[Outc
     said = [_read(held, item) for item in items]
     payloads = [one for one in said if isinstance(one, Payload)]
     with services.database.partner(held.serving.partner) as connection:
-        known = _Known(_grounds(connection, held, payloads), _erased(connection, held, payloads), now)
+        known = _Known(
+            _grounds(connection, held, payloads), _erased(connection, held, payloads), now, _frame(services, held)
+        )
         asked = [_asked(services, held, one, known) for one in said]
         questions = [one for one in asked if isinstance(one, _Question)]
         prepared_ms = (time.perf_counter() - began) * 1000 / max(len(questions), 1)
@@ -109,6 +117,11 @@ def _asked(
         return error
 
 
+def _frame(services: Services, held: Held) -> Callable[[], "pl.DataFrame"]:
+    relation = f"features.{held.spec.relation}"
+    return cache(lambda: frames.read_features(services.database, relation, held.serving.partner))
+
+
 def _grounds(connection: Connection, held: Held, payloads: Sequence[Payload]) -> Mapping[str, list[Ground]]:
     ids = sorted({one.subject_id for one in payloads if one.subject_id})
     found: dict[str, list[Ground]] = {}
@@ -135,7 +148,7 @@ def _question(services: Services, held: Held, payload: Payload, known: _Known) -
         as_of = ground.as_of or now
         row = {**(held.blank or {}), **restored(ground.feature_row), "language": context.language}
         if held.live.needs_frame(payload.facts):
-            row = _reframed(services, held, payload, ground, replace(context, as_of=as_of))
+            row = _reframed(services, held, payload, ground, replace(context, as_of=as_of), known.frame())
         row = held.live.laid_over(row, payload.facts, context)
     not_used = {**payload.personal, **held.live.unused(held.model, row, payload.facts)}
     return _Question(payload=payload, row=restored(stored(row)), ground=ground, as_of=as_of, not_used=not_used)
@@ -166,11 +179,13 @@ def _stranger(held: Held, payload: Payload, ground: Ground | None, context: Cont
     return held.live.laid_over(held.blank, payload.facts, context, Subject(kind, payload.subject_id or "", platform))  # type: ignore[arg-type]
 
 
-def _reframed(services: Services, held: Held, payload: Payload, ground: Ground, context: Context) -> FeatureRow:
+def _reframed(
+    services: Services, held: Held, payload: Payload, ground: Ground, context: Context, frame: "pl.DataFrame"
+) -> FeatureRow:
     """The subject's row made anew from its whole frame, in which the facts hold."""
-    frame = frames.read_features(services.database, f"features.{held.spec.relation}", held.serving.partner)
     subject = Subject(ground.subject_kind, ground.subject_id, ground.platform)  # type: ignore[arg-type]
-    for row in rows_of(services, held.serving, held.live.reframed(frame, subject, payload.facts, context), context):
+    assumed = held.live.reframed(frame, subject, payload.facts, context)
+    for row in rows_of(services, held.serving, assumed, context, {subject}):
         found = row.get("subject", {})
         if (found.get("kind"), found.get("id"), found.get("platform")) == (subject.kind, subject.id, subject.platform):
             return row

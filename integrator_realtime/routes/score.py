@@ -35,7 +35,10 @@ def router(gateway: Gateway, metrics: Metrics, intake: Intake, champions: Champi
     routes = APIRouter(prefix="/v1/score", tags=["score"])
     services = gateway.services
     most = bodies.ceiling(services.settings)
-    threads = anyio.CapacityLimiter(services.settings.score_threads)
+    most_threads = services.settings.score_threads
+    threads = anyio.CapacityLimiter(most_threads)
+    # Half of them is what one partner may have at a time: its large batches keep nobody else's single scores waiting.
+    shares: dict[str, anyio.CapacityLimiter] = {}
 
     def work(partner: str, use_case: str, items: Sequence[Any]) -> list[Outcome]:
         began = time.perf_counter()
@@ -65,7 +68,8 @@ def router(gateway: Gateway, metrics: Metrics, intake: Intake, champions: Champi
             body = bodies.inflated(raw, most) if declared.gzipped else raw
             said = _decoded(body, declared.form)
             items = said if isinstance(said, list) else [said]
-            found = await anyio.to_thread.run_sync(partial(work, access.partner, use_case, items), limiter=threads)
+            async with shares.setdefault(access.partner, anyio.CapacityLimiter(max(1, most_threads // 2))):
+                found = await anyio.to_thread.run_sync(partial(work, access.partner, use_case, items), limiter=threads)
         for one in found:
             metrics.add("integrator_scores_total", use_case=use_case, outcome=_outcome(one))
         return _answer(found) if isinstance(said, list) else _single(found[0])

@@ -1,6 +1,7 @@
 """Insights through a real Kafka: the same bytes, every version, in order, also when brokers were away."""
 
 import json
+import threading
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -10,6 +11,7 @@ from confluent_kafka import Message
 
 from integrator.delivery.kafka.relay import Relay
 from integrator.steps.publish import publish
+from integrator.steps.relay import keep_relaying
 from integrator.steps.services import Services
 from tests.publishing import prediction, put_scored
 from tests.stream.broker import headers_of
@@ -85,6 +87,29 @@ def test_brokers_that_are_away_get_every_version_in_order_when_they_are_back(own
     for message in messages:
         in_order[headers_of(message)["id"]].append(int(headers_of(message)["insight_version"]))
     assert sorted(in_order.values()) == [[1, 2, 3], [1, 2, 3, 4]]
+
+
+def test_the_service_produces_what_a_publication_could_not(own_world: World) -> None:
+    """No worker runs, and nothing more is published."""
+    world, publisher = own_world, Publisher(own_world)
+    for partner in ("alpha", "beta"):
+        publisher.publish(partner, {"gala": 0})
+    heard = publisher.services
+    publisher.services = replace(heard, settings=heard.settings.model_copy(update={"kafka_bootstrap": None}))
+    for partner in ("alpha", "beta"):
+        publisher.publish(partner, {"gala": 1})
+        publisher.publish(partner, {"gala": 2})
+    assert len(world.broker.read_all(world.insights, 2)) == 2, "nobody produces by itself"
+    stop = threading.Event()
+    relaying = threading.Thread(target=keep_relaying, args=(heard, stop), kwargs={"poll_seconds": 0.05})
+    relaying.start()
+    try:
+        messages = world.broker.read(world.insights, 6)
+    finally:
+        stop.set()
+        relaying.join(30)
+    assert not relaying.is_alive()
+    assert values(messages) == sorted(documents(world, "alpha") + documents(world, "beta"))
 
 
 def test_a_topic_made_anew_gets_what_is_current(own_world: World) -> None:

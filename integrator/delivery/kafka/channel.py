@@ -1,6 +1,6 @@
 """The channel: after each publication, what the topic does not have yet is produced. Without Kafka it does nothing.
 
-What brokers that are away miss stays in the insight tables; the next publication or `integrator stream` produces it.
+What brokers that are away miss stays in the insight tables; the realtime service or `integrator stream` produces it.
 """
 
 from functools import lru_cache
