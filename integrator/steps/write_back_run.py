@@ -2,11 +2,13 @@
 
 The row of `integrator.write_back` stays locked from reading to recording. Killed in between, the same values are written
 again. What a platform refuses for one record is written down with the version it refused, and only a newer one is tried.
+Partners take turns of a few batches, several at a time, so that neither a slow platform nor a large partner holds the rest.
 """
 
 import logging
 import threading
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -26,14 +28,19 @@ from integrator.storage.write_back import Outcome
 
 log = logging.getLogger(__name__)
 
+AT_ONCE = 3  # each holds a connection of the database's pool while its platform answers
+TURN = 10
+"""Batches of one connection before others' turn."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class RunReport:
-    """Records written, and those the platform does not take."""
+    """Records written, those the platform does not take, and whether everything due was tried."""
 
     connection_id: str
     written: int = 0
     refused: int = 0
+    complete: bool = True
     error: str | None = None
 
 
@@ -45,10 +52,14 @@ class _Batch:
     failure: IntegratorError | None = None
 
 
-def run(services: Services, partner: str, connection_id: str) -> RunReport:
-    """Write everything due now. A failure of the whole is noted, with when it is tried again, and raised.
+def run(
+    services: Services, partner: str, connection_id: str, *,
+    stop: threading.Event | None = None, batches: int | None = None,
+) -> RunReport:  # fmt: skip
+    """Write everything due now, or `batches` of it; `stop` ends it between batches, and the rest stays due.
 
-    `Conflict` where it is off, or another process is at it.
+    A failure of the whole is noted, with when it is tried again, and raised. `Conflict` where it is off, or another
+    process is at it.
     """
     connection = connections.get(services, partner, connection_id)
     found = state(services, partner, connection_id)
@@ -58,7 +69,7 @@ def run(services: Services, partner: str, connection_id: str) -> RunReport:
     if connection.status != "active":
         raise Conflict(f"connection {connection_id} is {connection.status}: {connection.status_reason}")
     try:
-        return _written(services, connection)
+        return _written(services, connection, stop, batches)
     except IntegratorError as error:
         _note(services, partner, connection_id, error)
         raise
@@ -72,56 +83,94 @@ def run_due(services: Services, partner: str) -> list[RunReport]:
 
 
 def keep_writing_back(services: Services, stop: threading.Event, *, poll_seconds: float = 2.0) -> None:
-    """Write what becomes due until `stop` is set; a partner whose platform fails harms no other."""
-    while not stop.is_set():
-        try:
-            with services.database.service() as connection:
-                names = [entry.partner for entry in partners.list_all(connection)]
-            for name in names:
-                if not stop.is_set():
-                    run_due(services, name)
-        except (TransientError, SQLAlchemyError) as error:
-            log.warning("write-back waits: %s", type(error).__name__)
-        stop.wait(poll_seconds)
+    """Write what becomes due until `stop` is set; a platform that is slow or away delays no other, up to `AT_ONCE`."""
+    running: dict[tuple[str, str], Future[RunReport]] = {}
+    with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="write-back") as pool:
+        while not stop.is_set():
+            running = {key: future for key, future in running.items() if not future.done()}
+            for partner, name in _due(services):
+                if (partner, name) not in running:  # behind those that wait already
+                    running[partner, name] = pool.submit(_tried, services, partner, name, stop=stop, batches=TURN)
+            stop.wait(poll_seconds)
+        pool.shutdown(cancel_futures=True)
 
 
-def _tried(services: Services, partner: str, connection_id: str) -> RunReport:
+def _due(services: Services) -> list[tuple[str, str]]:
     try:
-        return run(services, partner, connection_id)
+        with services.database.service() as connection:
+            names = [entry.partner for entry in partners.list_all(connection)]
+        found = []
+        for partner in names:
+            with services.database.partner(partner) as ours:
+                found += [(partner, name) for name in stored.due(ours, partner, services.clock())]
+        return found
+    except (TransientError, SQLAlchemyError) as error:
+        log.warning("write-back waits: %s", type(error).__name__)
+        return []
+
+
+def _tried(
+    services: Services, partner: str, connection_id: str, *,
+    stop: threading.Event | None = None, batches: int | None = None,
+) -> RunReport:  # fmt: skip
+    try:
+        return run(services, partner, connection_id, stop=stop, batches=batches)
     except IntegratorError as error:
         log.warning("write-back of %s of %s: %s", connection_id, partner, error)
-        return RunReport(connection_id=connection_id, error=str(error))
+        return RunReport(connection_id=connection_id, complete=False, error=str(error))
     except Exception as error:  # a defect in one must not end the thread that serves all
         log.exception("write-back of %s of %s failed", connection_id, partner)
-        now = services.clock()
+        reason = f"a defect: {type(error).__name__}"
+        _note_defect(services, partner, connection_id, reason)
+        return RunReport(connection_id=connection_id, complete=False, error=reason)
+
+
+def _note_defect(services: Services, partner: str, connection_id: str, reason: str) -> None:
+    """Ours, not the platform's: it is tried again, at length."""
+    now = services.clock()
+    try:
         with services.database.partner(partner) as ours:
-            reason = f"a defect: {type(error).__name__}"
             stored.fail(ours, partner, connection_id, reason, now=now, again=now + LONGEST_WAIT)
-        return RunReport(connection_id=connection_id, error=reason)
+    except (TransientError, SQLAlchemyError):
+        log.warning("the failure of write-back of %s of %s could not be noted", connection_id, partner)
 
 
-def _written(services: Services, connection: PlatformConnection) -> RunReport:
+def _written(
+    services: Services, connection: PlatformConnection, stop: threading.Event | None, batches: int | None
+) -> RunReport:
     partner, name = connection.partner, connection.connection_id
     with services.database.partner(partner) as ours:
         head = host_databases.head(ours, partner)  # before anything is read: what comes meanwhile is looked for again
-    written = refused = 0
     with opened(services, connection) as there:
         lacking = there.writer.lacking(there.session, there.account)
         if lacking:
             raise Conflict(f"{connection.platform} lacks what write-back needs: {'; '.join(lacking)}")
-        while True:
-            outcomes = _batch(services, connection, there)
-            if not outcomes:
-                break
-            refused += sum(one.reason is not None for one in outcomes)
-            written += sum(one.reason is None for one in outcomes)
-    now = services.clock()
-    with services.database.partner(partner) as ours:
-        stored.advance(ours, partner, name, checked_seq=head, now=now)
-        if written or refused:
-            facts = {"connection": name, "written": written, "refused": refused}
-            logs.event(ours, partner, "write_back.written", now, facts)
-    return RunReport(connection_id=name, written=written, refused=refused)
+        report = _turn(services, connection, there, stop, batches)
+    told = report.written + report.refused
+    if report.complete or told:
+        now = services.clock()
+        with services.database.partner(partner) as ours:
+            # What a turn left over stays due: only the end of it has seen everything up to the head.
+            stored.advance(ours, partner, name, checked_seq=head if report.complete else 0, now=now)
+            if told:
+                facts = {"connection": name, "written": report.written, "refused": report.refused}
+                logs.event(ours, partner, "write_back.written", now, facts)
+    return report
+
+
+def _turn(
+    services: Services, connection: PlatformConnection, there: Open, stop: threading.Event | None, batches: int | None
+) -> RunReport:
+    """Batches until nothing is due, so many were written, or it is to stop."""
+    name, written, refused, made = connection.connection_id, 0, 0, 0
+    while made != batches and not (stop is not None and stop.is_set()):
+        outcomes = _batch(services, connection, there)
+        if not outcomes:
+            return RunReport(connection_id=name, written=written, refused=refused)
+        refused += sum(one.reason is not None for one in outcomes)
+        written += sum(one.reason is None for one in outcomes)
+        made += 1
+    return RunReport(connection_id=name, written=written, refused=refused, complete=False)
 
 
 def _batch(services: Services, connection: PlatformConnection, there: Open) -> list[Outcome]:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import socket
+import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -14,11 +18,11 @@ from integrator.contracts.errors import Conflict, InvalidInput, NotFound, NotRea
 from integrator.contracts.insight import Contribution, Subject
 from integrator.platforms.registry import platform
 from integrator.settings import Settings
-from integrator.steps import connections, write_back
+from integrator.steps import connections, write_back, write_back_run
 from integrator.steps.connections import Actor, account_of
 from integrator.steps.publish import publish
 from integrator.steps.services import Services
-from integrator.steps.write_back_run import run, run_due
+from integrator.steps.write_back_run import keep_writing_back, run, run_due
 from integrator_sandbox.hubspot import FIRST_ID
 from integrator_sandbox.salesforce_leads import lead_id
 from tests.publishing import prediction, put_scored, register_both
@@ -105,9 +109,31 @@ def add_fields(sandbox: LiveSandbox, *without: str) -> None:
             sandbox.state.injected("salesforce/fields").append({"name": name, "type": kind})
 
 
-def ready(services: Services, name: str) -> None:
-    write_back.plan(services, ALPHA, name)
-    write_back.enable(services, ALPHA, name)
+def ready(services: Services, name: str, actor: Actor = ALPHA) -> None:
+    write_back.plan(services, actor, name)
+    write_back.enable(services, actor, name)
+
+
+@contextmanager
+def kept_up(services: Services) -> Iterator[None]:
+    """Written back all the time, as beside the realtime API."""
+    stop = threading.Event()
+    thread = threading.Thread(target=keep_writing_back, args=(services, stop), kwargs={"poll_seconds": 0.02})
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join(60)
+    assert not thread.is_alive()
+
+
+def until(so: Callable[[], bool]) -> None:
+    """Well below the time that one request may take."""
+    deadline = time.monotonic() + 20
+    while not so():
+        assert time.monotonic() < deadline, "it does not come"
+        time.sleep(0.01)
 
 
 @contextmanager
@@ -399,3 +425,66 @@ class TestAnyPlatform:
         connections.remove(clean, ALPHA, "hubspot")
         with pytest.raises(NotFound):
             write_back.status(clean, "alpha", "hubspot")
+
+
+class TestAllPartners:
+    def test_a_platform_that_does_not_answer_one_partner_holds_no_other(
+        self, clean: Services, sandbox: LiveSandbox
+    ) -> None:
+        for actor in (ALPHA, BETA):
+            connect(clean, sandbox, "hubspot", actor)
+            ready(clean, "hubspot", actor)
+        ours, theirs = hub_ids(2)
+        with kept_up(clean), socket.create_server(("127.0.0.1", 0)) as silent:
+            with clean.database.batch() as connection:
+                connection.execute(
+                    text("""update integrator.connection set settings = settings || jsonb_build_object('base_url',
+                      cast(:address as text)) where partner = 'alpha'"""),
+                    {"address": f"http://127.0.0.1:{silent.getsockname()[1]}"},
+                )
+            score(clean, lead(ours), position=1)
+            silent.settimeout(20)
+            asked, _ = silent.accept()
+            with asked:  # and never answered
+                score(clean, lead(theirs), position=1, partner="beta")
+                until(lambda: theirs in sandbox.state.writes("hubspot"))
+                assert write_back.status(clean, "alpha", "hubspot")["last_error"] is None, "still waiting"
+        found = write_back.status(clean, "alpha", "hubspot")
+        assert (found["status"], found["due"]) == ("on", 1) and found["last_error"]
+        assert set(sandbox.state.writes("hubspot")) == {theirs}
+
+    def test_a_large_partner_takes_turns_with_the_others(
+        self, clean: Services, sandbox: LiveSandbox, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(write_back_run, "AT_ONCE", 1)
+        monkeypatch.setattr(write_back_run, "TURN", 1)
+        for actor in (ALPHA, BETA):
+            connect(clean, sandbox, "hubspot", actor)
+            ready(clean, "hubspot", actor)
+        *many, theirs = hub_ids(251)
+        score(clean, *(lead(one) for one in many), position=1)
+        score(clean, lead(theirs), position=1, partner="beta")
+        with kept_up(clean):
+            until(lambda: len(sandbox.state.writes("hubspot")) == 251)
+        written = list(sandbox.state.writes("hubspot"))
+        assert written.index(theirs) == 100, "after one batch of the other's, not after all"
+
+    def test_stopped_between_batches_and_the_rest_is_written_later(self, clean: Services, sandbox: LiveSandbox) -> None:
+        connect(clean, sandbox, "hubspot")
+        ready(clean, "hubspot")
+        score(clean, *(lead(one) for one in hub_ids(250)), position=1)
+        stop = threading.Event()
+
+        def stopping() -> datetime:
+            if sandbox.state.writes("hubspot"):
+                stop.set()
+            return clean.clock()
+
+        keep_writing_back(replace(clean, clock=stopping), stop, poll_seconds=0.01)
+        assert len(sandbox.state.writes("hubspot")) == 100
+        assert write_back.status(clean, "alpha", "hubspot")["due"] == 150
+        report = run(clean, "alpha", "hubspot", stop=stop)
+        assert (report.written, report.complete) == (0, False)
+        (report,) = run_due(clean, "alpha")
+        assert (report.written, report.complete) == (150, True)
+        assert run_due(clean, "alpha") == []
