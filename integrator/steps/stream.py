@@ -64,7 +64,10 @@ def react(
         if not storage.is_built(connection):
             return replace(done, waits_for_night=True)
         contacts = [record for record in records if record.kind == "contact"]
-        records |= set(storage.renew_identities(connection, partner, contacts))
+        related = set(storage.renew_identities(connection, partner, contacts)) - records
+        # With the crosswalk renewed nothing else would tell, after a crash, who belonged together before.
+        kept = storage.keep(connection, partner, related, services.clock()) if related else None
+        records |= related
     errors: list[Exception] = []
     for spec in registry.USE_CASES:
         try:
@@ -77,6 +80,9 @@ def react(
             done = _with(done, reaction)
     if errors:
         raise errors[0]
+    if kept is not None:
+        with services.database.partner(partner) as connection:
+            storage.release(connection, partner, kept)
     return done
 
 

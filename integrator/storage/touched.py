@@ -3,7 +3,8 @@
 Which these are is said by dbt's `features.<use case>_touched`; nothing here knows a use case. Every query is a partner's own.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
+from datetime import datetime
 from typing import Any, NamedTuple
 
 from psycopg import sql
@@ -48,6 +49,32 @@ def renew_identities(connection: Connection, partner: str, contacts: Sequence[To
         },
     )
     return [Touched("contact", row.platform, row.native_id) for row in rows]
+
+
+def keep(connection: Connection, partner: str, contacts: Collection[Touched], now: datetime) -> int:
+    """Log contacts as touched by this transaction, so that they wait as landed ones do; the transaction's id."""
+    found: int = connection.execute(text("select pg_current_xact_id()::text::bigint")).scalar_one()
+    connection.execute(
+        text("""insert into ops.touched_log (partner, platform, kind, native_id, reason, at)
+        select :partner, key.platform, 'contact', key.native_id, 'identity', :now
+        from unnest(cast(:platforms as text[]), cast(:ids as text[])) as key (platform, native_id)"""),
+        {
+            "partner": partner,
+            "platforms": [contact.platform for contact in contacts],
+            "ids": [contact.native_id for contact in contacts],
+            "now": now,
+        },
+    )
+    return found
+
+
+def release(connection: Connection, partner: str, transaction: int) -> None:
+    """What `keep` logged in that transaction waits no more."""
+    connection.execute(
+        text("""delete from ops.touched_log
+        where partner = :partner and reason = 'identity' and txid = cast(cast(:transaction as text) as xid8)"""),
+        {"partner": partner, "transaction": str(transaction)},
+    )
 
 
 def hits(connection: Connection, partner: str, relation: str, touched: Iterable[Touched]) -> set[Hit]:

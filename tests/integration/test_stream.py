@@ -12,6 +12,7 @@ from typing import ClassVar
 import httpx
 import pytest
 from sqlalchemy import text
+from sqlalchemy.exc import IntegrityError
 
 from integrator.contracts.errors import InvalidInput
 from integrator.contracts.insight import parse
@@ -235,6 +236,30 @@ def test_a_partner_that_fails_stops_no_other_and_is_left_to_the_night_in_the_end
     assert sum(turn.failed for turn in turns if turn.partner == "alpha") == TRIES
     assert not any(turn.failed for turn in turns if turn.partner == "beta")
     assert logged(house, "alpha", "stream.left_to_night")[-1] == {"records": 1, "reason": "IntegrityError"}
+
+
+def test_a_person_split_by_a_turn_that_failed_is_whole_news_to_the_next(house: Services) -> None:
+    """The crosswalk is committed before anything is scored: whoever lost a part of himself still waits after a crash."""
+    now = house.clock()
+    land(house, "alpha", "contact", [contact(353, now)])
+    Reactor(house).catch_up("alpha")
+    assert current(house, "alpha", "lead_score")["guest353"].status != "withdrawn"
+    customer = contact(352, now, email="guest353@example.com", converted_at=now.isoformat())
+    land(house, "alpha", "contact", [customer])
+    Reactor(house).catch_up("alpha")
+    assert current(house, "alpha", "lead_score")["guest353"].status == "withdrawn", "one person, who has converted"
+    land(house, "alpha", "contact", [customer | {"email": "guest352@example.com", "updated_at": now.isoformat()}])
+    with house.database.owner() as connection:
+        connection.execute(text("alter table insights.version add constraint no check (partner <> 'alpha') not valid"))
+    try:
+        with pytest.raises(IntegrityError):
+            Reactor(house).catch_up("alpha")
+    finally:
+        with house.database.owner() as connection:
+            connection.execute(text("alter table insights.version drop constraint no"))
+    assert Reactor(house).catch_up("alpha") == 2, "the one that was pushed, and the one it was taken from"
+    assert current(house, "alpha", "lead_score")["guest353"].status != "withdrawn", "what the other did is not his"
+    assert Reactor(house).catch_up("alpha") == 0
 
 
 def test_whom_the_night_left_out_is_not_streamed_until_a_night_takes_it_again(house: Services) -> None:
