@@ -11,6 +11,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from sqlalchemy import Connection
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
@@ -20,7 +21,7 @@ from integrator.steps.services import Services
 from integrator.steps.stream import react
 from integrator.steps.stream_memory import Memory
 from integrator.storage import logs, partners, step_runs, stream_positions
-from integrator.storage.stream_positions import Waiting
+from integrator.storage.stream_positions import Look, Waiting
 from integrator.storage.touched import Touched
 
 log = logging.getLogger(__name__)
@@ -167,10 +168,9 @@ class Reactor:
                 return Turn(partner=partner), LOCKED_REST
             if step_runs.is_held_back(connection, partner):  # its last insights stay, as they do in the night
                 return Turn(partner=partner), None
-            seen = stream_positions.look(connection, partner, self._most + 1)
-            waiting = [one for one in seen.waiting if state.done.get(one.record, -1) < one.last]
-            if len(seen.waiting) > self._most:
-                return self._leave(partner, waiting), None
+            seen, waiting = self._look(connection, partner)
+            if len(waiting) > self._most:
+                return self._leave_flood(partner, seen, waiting), None
             piece, rest = waiting[:PIECE], waiting[PIECE:]
             turn = Turn(partner=partner)
             if piece:
@@ -209,25 +209,39 @@ class Reactor:
             return Turn(partner=partner, failed=1), rest
 
     def _give_up(self, partner: str, error: Exception) -> Turn:
-        with self._services.database.partner(partner) as connection:
-            seen = stream_positions.look(connection, partner, self._most + 1)
-        waiting = [one for one in seen.waiting if self._states[partner].done.get(one.record, -1) < one.last]
-        return self._leave(partner, waiting[:PIECE], _said(error))
-
-    def _leave(self, partner: str, waiting: list[Waiting], reason: str | None = None) -> Turn:
-        """The night takes these; said in the partner's event log."""
         state = self._states[partner]
         with self._services.database.partner(partner) as connection:
-            state.done |= {one.record: one.last for one in waiting}
-            if reason is None:
-                floor = stream_positions.next_transaction(connection)
-                stream_positions.move(connection, partner, floor, self._services.clock())
-            why = reason or f"more than {self._most} records at once"
-            facts = {"records": len(waiting), "reason": why}
-            logs.event(connection, partner, "stream.left_to_night", self._services.clock(), facts)
-        log.warning("the stream of %s leaves %d records to the night: %s", partner, len(waiting), why)
+            _, waiting = self._look(connection, partner)
+            piece = waiting[:PIECE]
+            self._leave(connection, partner, len(piece), _said(error))
+        state.done |= {one.record: one.last for one in piece}
         state.tries = 0
-        return Turn(partner=partner, left=len(waiting), failed=int(reason is not None))
+        return Turn(partner=partner, left=len(piece), failed=1)
+
+    def _look(self, connection: Connection, partner: str) -> tuple[Look, list[Waiting]]:
+        """What lies above the position, and of this what waits: one more than may, however much was done before."""
+        done = self._states[partner].done
+        seen = stream_positions.look(connection, partner, len(done) + self._most + 1)
+        return seen, [one for one in seen.waiting if done.get(one.record, -1) < one.last]
+
+    def _leave_flood(self, partner: str, seen: Look, waiting: list[Waiting]) -> Turn:
+        """All below the oldest transaction running, seen or not, and what was seen above; who still runs is not passed."""
+        state, floor = self._states[partner], seen.floor
+        above = {one.record: one.last for one in waiting if one.last >= floor}
+        done_below = sum(one.last < floor for one in seen.waiting) - sum(one.last < floor for one in waiting)
+        with self._services.database.partner(partner) as connection:
+            left = len(above) + stream_positions.count_below(connection, partner, floor) - done_below
+            self._leave(connection, partner, left, f"more than {self._most} records at once")
+            stream_positions.move(connection, partner, floor, self._services.clock())
+        state.done = {record: last for record, last in state.done.items() if last >= floor} | above
+        state.tries = 0
+        return Turn(partner=partner, left=left)
+
+    def _leave(self, connection: Connection, partner: str, count: int, reason: str) -> None:
+        """The night takes these; said in the partner's event log."""
+        facts = {"records": count, "reason": reason}
+        logs.event(connection, partner, "stream.left_to_night", self._services.clock(), facts)
+        log.warning("the stream of %s leaves %d records to the night: %s", partner, count, reason)
 
 
 def _said(error: Exception) -> str:

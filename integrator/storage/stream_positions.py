@@ -15,6 +15,11 @@ from integrator.storage.touched import Touched
 _START = """(select greatest(night.position, (select position from ops.stream_position where partner = :partner))
   from ops.reader_position as night where night.reader = 'dbt')"""
 
+_EACH = f"""select kind, platform, native_id, min(txid)::text::bigint as first, max(txid)::text::bigint as last
+  from ops.touched
+  where partner = :partner and txid >= {_START} and kind in ('event', 'contact', 'sale')
+  group by kind, platform, native_id"""
+
 
 @dataclass(frozen=True)
 class Waiting:
@@ -42,21 +47,26 @@ def try_lock(connection: Connection, partner: str) -> bool:
 
 
 def look(connection: Connection, partner: str, most: int) -> Look:
-    """At most `most` records; none before the first night."""
+    """At most `most` records; none before the first night. One statement, so that what ended below the floor is seen."""
     rows = connection.execute(
-        text(f"""select kind, platform, native_id, min(txid)::text::bigint as first, max(txid)::text::bigint as last
-          from ops.touched
-          where partner = :partner and txid >= {_START} and kind in ('event', 'contact', 'sale')
-          group by kind, platform, native_id order by last limit :most"""),
+        text(f"""select found.*, pg_snapshot_xmin(pg_current_snapshot())::text::bigint as floor
+          from (values (1)) as always left join ({_EACH} order by last limit :most) as found on true order by last"""),
         {"partner": partner, "most": most},
     ).all()
-    floor: int = connection.execute(text("select pg_snapshot_xmin(pg_current_snapshot())::text::bigint")).scalar_one()
-    return Look([Waiting(Touched(row.kind, row.platform, row.native_id), row.first, row.last) for row in rows], floor)
+    waiting = [
+        Waiting(Touched(row.kind, row.platform, row.native_id), row.first, row.last)
+        for row in rows
+        if row.kind is not None
+    ]
+    return Look(waiting, rows[0].floor)
 
 
-def next_transaction(connection: Connection) -> int:
-    """Above every transaction that has begun."""
-    found: int = connection.execute(text("select pg_snapshot_xmax(pg_current_snapshot())::text::bigint")).scalar_one()
+def count_below(connection: Connection, partner: str, position: int) -> int:
+    """How many records a move to `position` passes over, reacted on or not."""
+    found: int = connection.execute(
+        text(f"select count(*) from ({_EACH}) as found where last < :position"),
+        {"partner": partner, "position": position},
+    ).scalar_one()
     return found
 
 

@@ -278,10 +278,31 @@ def test_too_many_at_once_are_the_nights(house: Services) -> None:
     Reactor(house).catch_up("beta")
     land(house, "beta", "contact", [contact(number, house.clock()) for number in range(320, 325)])
     assert Reactor(few).catch_up("beta") == 0
-    assert logged(house, "beta", "stream.left_to_night")[-1]["reason"] == "more than 3 records at once"
+    assert logged(house, "beta", "stream.left_to_night")[-1] == {"records": 5, "reason": "more than 3 records at once"}
     assert Reactor(house).catch_up("beta") == 0, "the position has passed them"
     land(house, "beta", "contact", [contact(330, house.clock())])
     assert Reactor(few).catch_up("beta") == 1, "and what comes next is at once again"
+
+
+def test_only_what_waits_is_too_many_and_who_still_runs_is_not_passed_over(house: Services) -> None:
+    """While a transaction runs the position stands still, and what was reacted on above it is no backlog."""
+    few = replace(house, settings=house.settings.model_copy(update={"stream_backlog": 3}))
+    Reactor(house).catch_up("alpha")
+    reactor, said = Reactor(few), len(logged(house, "alpha", "stream.left_to_night"))
+    with house.database.batch() as slow:
+        dbt_land(slow, "contact", "alpha", "slower", house.clock())
+        for first in (360, 363, 366):
+            land(house, "alpha", "contact", [contact(number, house.clock()) for number in range(first, first + 3)])
+            assert reactor.catch_up("alpha") == 3
+        assert len(logged(house, "alpha", "stream.left_to_night")) == said
+        land(house, "alpha", "contact", [contact(number, house.clock()) for number in range(371, 375)])
+        assert reactor.catch_up("alpha") == 0
+        assert logged(house, "alpha", "stream.left_to_night")[said:] == [
+            {"records": 4, "reason": "more than 3 records at once"}
+        ]
+    assert reactor.catch_up("alpha") == 1
+    found = current(house, "alpha", "lead_score")
+    assert "slower" in found and "guest368" in found and "guest371" not in found
 
 
 def test_an_unknown_kind_is_refused(house: Services) -> None:
