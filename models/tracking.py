@@ -10,6 +10,7 @@ import logging
 import os
 import shutil
 import tempfile
+import threading
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -57,7 +58,21 @@ SERVED = Path(__file__).with_name("served.py")
 OUTSIDE = "outside"
 """The folder, among a version's files, of the model made elsewhere that it asks."""
 _ROW_COLUMN = "row"
+_IMPORTING = threading.Lock()
 _SAMPLE_ROWS = 5
+
+
+def _mlflow() -> Any:
+    """MLflow, imported by one thread while the others wait.
+
+    Its modules import each other in circles. Threads that begin it together meet that as a deadlock, which Python breaks
+    by an error, and what stays behind is half a package on which every later call fails.
+    """
+    with _IMPORTING:
+        import mlflow
+        import mlflow.pyfunc
+
+        return mlflow
 
 
 class Tracking:
@@ -92,7 +107,7 @@ class Tracking:
         `wraps` is the version of a model made elsewhere that this one asks: its files go into the new version, so
         that nothing done to the other changes what this one says.
         """
-        import mlflow
+        mlflow = _mlflow()
 
         name = registered_name(use_case, partner)
         told = {**verdict_tags(trained, verdict, now), **(tags or {})}
@@ -244,8 +259,7 @@ class Tracking:
         os.environ["MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"] = "false"
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            import mlflow
-
+            mlflow = _mlflow()
             for noisy in ("mlflow", "alembic"):
                 logging.getLogger(noisy).setLevel(logging.ERROR)
             if mlflow.get_tracking_uri() != self.uri:
@@ -254,22 +268,18 @@ class Tracking:
             yield mlflow.MlflowClient(self.uri, self.uri)
 
     def _aliased(self, use_case: str, partner: str, alias: str) -> str | None:
-        from mlflow.exceptions import MlflowException
-
         with self._quietly() as client:
             try:
                 return str(client.get_model_version_by_alias(registered_name(use_case, partner), alias).version)
-            except MlflowException as error:
+            except _mlflow().exceptions.MlflowException as error:
                 if _missing(error):
                     return None
                 raise
 
     def _versions(self, client: "MlflowClient", name: str) -> list[VersionInfo]:
-        from mlflow.exceptions import MlflowException
-
         try:
             aliases = client.get_registered_model(name).aliases
-        except MlflowException as error:
+        except _mlflow().exceptions.MlflowException as error:
             if _missing(error):
                 return []
             raise
@@ -303,13 +313,11 @@ class Tracking:
         client.update_model_version(name, version, description=described(card))
 
     def _experiment(self, client: "MlflowClient", name: str) -> str:
-        from mlflow.exceptions import MlflowException
-
         found = client.get_experiment_by_name(name)
         if found is None:
             try:
                 return str(client.create_experiment(name, artifact_location=f"{self.artifact_root}/{name}"))
-            except MlflowException:
+            except _mlflow().exceptions.MlflowException:
                 found = client.get_experiment_by_name(name)
                 if found is None:
                     raise
@@ -325,11 +333,10 @@ class Tracking:
         tags: Mapping[str, str],
     ) -> None:
         """Params, the metrics of every candidate, tags and artifacts, in one batch each."""
-        from mlflow.entities import Metric, Param, RunTag
-
+        entities = _mlflow().entities
         stamp = int(now.timestamp() * 1000)
         metrics = [
-            Metric(key_of(f"{score.candidate}.{metric}"), value, stamp, 0)
+            entities.Metric(key_of(f"{score.candidate}.{metric}"), value, stamp, 0)
             for score in trained.backtest.scores
             for metric, value in measured(score).items()
         ]
@@ -337,8 +344,8 @@ class Tracking:
         client.log_batch(
             run_id,
             metrics=metrics,
-            params=[Param(key_of(key), text_of(value)) for key, value in params.items()],
-            tags=[RunTag(key, value) for key, value in tags.items()],
+            params=[entities.Param(key_of(key), text_of(value)) for key, value in params.items()],
+            tags=[entities.RunTag(key, value) for key, value in tags.items()],
         )
         client.log_dict(run_id, dict(trained.dropped), "dropped_attributes.json")
         client.log_text(run_id, json.dumps(choice_facts(trained.choices), indent=1), CHOICES_FILE)
@@ -351,7 +358,7 @@ class Tracking:
 
     def _log_model(self, use_case: str, trained: Trained, name: str, wraps: str | None) -> Any:
         """The pyfunc with its state and its backtest; signature and requirements given, not inferred (18 s)."""
-        import mlflow
+        mlflow = _mlflow()
 
         with tempfile.TemporaryDirectory() as folder, self._quietly() as client:
             state, backtest = Path(folder) / STATE_FILE, Path(folder) / BACKTEST_FILE
@@ -373,11 +380,9 @@ class Tracking:
 
     def _register(self, client: "MlflowClient", name: str, run_id: str, logged: Any) -> str:
         """The next version of `name`; by the client, since logging with a name prints to stderr."""
-        from mlflow.exceptions import MlflowException
-
         try:
             client.create_registered_model(name)
-        except MlflowException as error:
+        except _mlflow().exceptions.MlflowException as error:
             if getattr(error, "error_code", "") != "RESOURCE_ALREADY_EXISTS":
                 raise
         version = client.create_model_version(
@@ -386,11 +391,9 @@ class Tracking:
         return str(version.version)
 
     def _version(self, client: "MlflowClient", name: str, version: str) -> Any:
-        from mlflow.exceptions import MlflowException
-
         try:
             return client.get_model_version(name, version)
-        except MlflowException as error:
+        except _mlflow().exceptions.MlflowException as error:
             if not _missing(error):
                 raise
             there = [str(entry.version) for entry in client.search_model_versions(f"name='{name}'")]
@@ -429,13 +432,12 @@ def serve() -> None:
 
 
 def _signature() -> Any:
-    from mlflow.models import ModelSignature
-    from mlflow.types import ColSpec, DataType, Schema
-
-    number = [ColSpec(DataType.double, name, required=False) for name in ("value", "low", "high")]
-    return ModelSignature(
-        inputs=Schema([ColSpec(DataType.string, _ROW_COLUMN)]),
-        outputs=Schema([*number, ColSpec(DataType.string, "status")]),
+    mlflow = _mlflow()
+    types = mlflow.types
+    number = [types.ColSpec(types.DataType.double, name, required=False) for name in ("value", "low", "high")]
+    return mlflow.models.ModelSignature(
+        inputs=types.Schema([types.ColSpec(types.DataType.string, _ROW_COLUMN)]),
+        outputs=types.Schema([*number, types.ColSpec(types.DataType.string, "status")]),
     )
 
 
@@ -444,12 +446,10 @@ def _dumps(rows: Sequence[FeatureRow]) -> str:
 
 
 def _downloaded(source: str, name: str, version: str) -> Path:
-    import mlflow
-    from mlflow.exceptions import MlflowException
-
+    mlflow = _mlflow()
     try:
         return Path(mlflow.artifacts.download_artifacts(artifact_uri=source))
-    except (MlflowException, FileNotFoundError) as error:
+    except (mlflow.exceptions.MlflowException, FileNotFoundError) as error:
         raise NotFound(f"the files of version {version} of {name} are gone: {error}") from error
 
 
@@ -468,7 +468,7 @@ def _restored(use_case: str, folder: Path, state: Path) -> FittedModel:
 
 def _outside(folder: Path) -> Loaded:
     """A model made elsewhere, from its files; PermanentError, not ours to mend, whatever goes wrong inside them."""
-    import mlflow
+    mlflow = _mlflow()
 
     try:
         model = mlflow.pyfunc.load_model(str(folder))

@@ -21,7 +21,7 @@ from integrator.steps.runs import exclude, recorded
 from integrator.steps.services import Services
 from integrator.steps.stream import Touched, react
 from integrator.steps.stream_reactor import TRIES, Reactor, Turn
-from integrator.storage import price_rules
+from integrator.storage import price_rules, webhooks
 from tests.integration.dbt_runs import Dbt
 from tests.integration.dbt_runs import land as dbt_land
 from tests.pushing import caller
@@ -326,6 +326,24 @@ def alpha(house: Services, service: Service) -> Iterator[httpx.Client]:
     with httpx.Client(base_url=service.url, timeout=30) as client:
         client.headers.update(caller(client, house, "alpha", "sales:write contacts:write insights:read"))
         yield client
+
+
+def test_one_pushed_record_is_the_same_insight_everywhere(
+    house: Services, alpha: httpx.Client, service: Service, hooks: type[Hooks]
+) -> None:
+    webhooks.add(house.database, "alpha", hooks.url, house.clock(), allow_loopback=True, use_cases=("pricing",))
+    before = current(house, "alpha", "pricing")["seat1"].insight_version
+    answer = alpha.post("/v1/sales", json=[sale(921, house.clock(), quantity=90)])
+    assert answer.status_code == 200 and answer.json()["accepted"] == 1
+    wait(lambda: current(house, "alpha", "pricing")["seat1"].insight_version > before)
+    stands = current(house, "alpha", "pricing")["seat1"]
+    document = stands.document.encode()
+    wait(lambda: alpha.get("/v1/insights/pricing/seat1").content == document)  # the cache is filled after the commit
+    (cached,) = house.cache.get("alpha", "pricing", "seat1")
+    assert (cached.document, cached.insight_version) == (document, stands.insight_version)
+    wait(lambda: any(document in body for body in hooks.bodies))
+    assert alpha.post("/v1/sales", json=[sale(921, house.clock(), quantity=90)]).json()["unchanged"] == 1
+    wait(lambda: 'integrator_react_records_total{partner="alpha"}' in alpha.get("/metrics").text)
 
 
 def test_kill_9_between_landing_and_reaction_loses_nothing(

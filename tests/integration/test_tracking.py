@@ -1,6 +1,8 @@
 """Tracking against a real MLflow schema in a real Postgres: versions, the alias, loading back, refusals."""
 
 import json
+import subprocess
+import sys
 import warnings
 from datetime import UTC, datetime
 from pathlib import Path
@@ -147,3 +149,31 @@ def test_artifacts_lie_under_the_given_root(tracking: Tracking, trained: Trained
     tracking.log("attendance", "place", trained, verdict=YES, now=NOW)
     assert list(Path(tracking.artifact_root, "attendance.place").rglob("state.pkl"))
     assert CHAMPION == "champion"
+
+
+def test_threads_that_begin_with_mlflow_together_all_get_the_whole_of_it(tmp_path: Path) -> None:
+    """A service's first request comes while its models are still being made ready. In a process of its own: here it is imported."""
+    code = f"""
+import sys, threading
+sys.setswitchinterval(1e-6)
+from models.tracking import Tracking
+tracking = Tracking("sqlite:///{tmp_path}/runs.db", "{(tmp_path / "artifacts").as_uri()}")
+found = []
+
+def ask(work):
+    try:
+        found.append(work())
+    except BaseException as error:
+        found.append(f"{{type(error).__name__}}: {{error}}")
+
+asked = [lambda: tracking.champion_version("pricing", "alpha"), lambda: tracking.versions("pricing", "alpha") or None]
+works = [tracking.preload, *asked, *asked]
+threads = [threading.Thread(target=ask, args=[work]) for work in works]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+print(found)
+"""
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
+    assert ended.stdout.strip() == "[None, None, None, None, None]"
