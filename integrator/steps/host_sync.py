@@ -8,7 +8,6 @@ order; one table that fails keeps no other waiting.
 import logging
 import random
 import threading
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
@@ -18,7 +17,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from integrator.contracts.errors import Conflict, IntegratorError, NotFound, PermanentError, TransientError
 from integrator.steps.host_databases import get, reached
 from integrator.steps.services import Services
-from integrator.storage import host_databases, logs, partners
+from integrator.steps.turns import keep_taking_turns
+from integrator.storage import host_databases, logs
 from integrator.storage.host_databases import HostDatabase
 
 if TYPE_CHECKING:
@@ -73,28 +73,10 @@ def sync_due(services: Services, partner: str) -> list[SyncReport]:
 
 def keep_syncing(services: Services, stop: threading.Event, *, poll_seconds: float = 0.5) -> None:
     """Keep all partners' tables in step until `stop` is set; a table that is slow or away delays no other."""
-    running: dict[tuple[str, str], Future[SyncReport]] = {}
-    with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="host-database") as pool:
-        while not stop.is_set():
-            running = {key: future for key, future in running.items() if not future.done()}
-            for partner, name in _due(services):
-                if (partner, name) not in running:
-                    running[partner, name] = pool.submit(_tried, services, partner, name, stop)
-            stop.wait(poll_seconds)
-
-
-def _due(services: Services) -> list[tuple[str, str]]:
-    try:
-        with services.database.service() as connection:
-            names = [entry.partner for entry in partners.list_all(connection)]
-        found = []
-        for partner in names:
-            with services.database.partner(partner) as connection:
-                found += [(partner, name) for name in host_databases.due(connection, partner, services.clock())]
-        return found
-    except (TransientError, SQLAlchemyError) as error:
-        log.warning("host databases wait: %s", type(error).__name__)
-        return []
+    keep_taking_turns(
+        services, stop, host_databases.due, lambda partner, name: _tried(services, partner, name, stop),
+        what="host databases", at_once=AT_ONCE, poll_seconds=poll_seconds,
+    )  # fmt: skip
 
 
 def _tried(services: Services, partner: str, name: str, stop: threading.Event | None = None) -> SyncReport:

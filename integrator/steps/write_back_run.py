@@ -8,7 +8,6 @@ Partners take turns of a few batches, several at a time, so that neither a slow 
 import logging
 import threading
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -20,8 +19,9 @@ from integrator.platforms.registry import spec as platform_spec
 from integrator.steps import connections
 from integrator.steps.host_sync import GIVEN_UP_AFTER, LONGEST_WAIT, next_attempt
 from integrator.steps.services import Services
+from integrator.steps.turns import keep_taking_turns
 from integrator.steps.write_back import Open, opened, records_of, state
-from integrator.storage import host_databases, logs, partners
+from integrator.storage import host_databases, logs
 from integrator.storage import write_back as stored
 from integrator.storage.connections import PlatformConnection
 from integrator.storage.write_back import Outcome
@@ -84,29 +84,10 @@ def run_due(services: Services, partner: str) -> list[RunReport]:
 
 def keep_writing_back(services: Services, stop: threading.Event, *, poll_seconds: float = 2.0) -> None:
     """Write what becomes due until `stop` is set; a platform that is slow or away delays no other, up to `AT_ONCE`."""
-    running: dict[tuple[str, str], Future[RunReport]] = {}
-    with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="write-back") as pool:
-        while not stop.is_set():
-            running = {key: future for key, future in running.items() if not future.done()}
-            for partner, name in _due(services):
-                if (partner, name) not in running:  # behind those that wait already
-                    running[partner, name] = pool.submit(_tried, services, partner, name, stop=stop, batches=TURN)
-            stop.wait(poll_seconds)
-        pool.shutdown(cancel_futures=True)
-
-
-def _due(services: Services) -> list[tuple[str, str]]:
-    try:
-        with services.database.service() as connection:
-            names = [entry.partner for entry in partners.list_all(connection)]
-        found = []
-        for partner in names:
-            with services.database.partner(partner) as ours:
-                found += [(partner, name) for name in stored.due(ours, partner, services.clock())]
-        return found
-    except (TransientError, SQLAlchemyError) as error:
-        log.warning("write-back waits: %s", type(error).__name__)
-        return []
+    keep_taking_turns(
+        services, stop, stored.due, lambda partner, name: _tried(services, partner, name, stop=stop, batches=TURN),
+        what="write-back", at_once=AT_ONCE, poll_seconds=poll_seconds,
+    )  # fmt: skip
 
 
 def _tried(
