@@ -46,9 +46,10 @@ test-databases: $(STAMP) ## Write insights into a real MariaDB (Debian's package
 	  || { echo "no mariadbd found and it could not be installed: apt-get install mariadb-server"; exit 1; }
 	$(BIN)/python -m pytest tests/databases
 
-test-browser: $(STAMP) ## Drive the component on a host's page in a real Chromium (Debian's package, installed if it is missing)
+test-browser: $(STAMP) ## Drive a host's page in a real Chromium (installed if it is missing), and one record to every place there is
 	@test -x /usr/bin/chromium || { apt-get -q update && apt-get install -q -y chromium; } \
 	  || { echo "no /usr/bin/chromium found and it could not be installed: apt-get install chromium"; exit 1; }
+	@scripts/kafka fetch >/dev/null
 	$(BIN)/python -m pytest tests/browser
 
 test-stream: $(STAMP) ## Run Apache Kafka itself (Java 17, Maven) and drive `integrator stream` through it, kills and all

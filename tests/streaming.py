@@ -106,7 +106,7 @@ def wait(is_done: Callable[[], bool], seconds: float = 90.0) -> None:
 class Service:
     """`python -m integrator_realtime` over the test's own stores, streaming; ended, and killed, by its id."""
 
-    def __init__(self, services: Services, log: Path) -> None:
+    def __init__(self, services: Services, log: Path, **settings: str) -> None:
         self.port, self._log = free_port(), log
         self.url = f"http://{HOST}:{self.port}"
         address = services.database.address
@@ -121,6 +121,7 @@ class Service:
             "INTEGRATOR_NOW": services.clock().isoformat(),
             "INTEGRATOR_STREAM": "push",
             "INTEGRATOR_ALLOW_LOOPBACK_WEBHOOKS": "true",
+            **{f"INTEGRATOR_{name}": value for name, value in settings.items()},
         }
         self._process: subprocess.Popen[bytes] | None = None
 
