@@ -42,7 +42,9 @@ class Settings(BaseSettings):
         50, ge=1, description="New outcomes below which none of them calls for retraining."
     )
     retrain_rest_days: float = Field(
-        7.0, ge=0, description="How long feedback asks for no retraining after a partner's last of the use case."
+        7.0,
+        ge=0,
+        description="How long neither feedback nor the night asks for a retraining after a partner's last of the use case.",
     )
     schedule_timezone: str = Field("UTC", description="The zone both cron lines are read in.")
     lead_horizon_days: int = Field(

@@ -1,25 +1,27 @@
-"""Small pushes that arrive while one is being landed are landed together, as the next one: one commit for all of them.
+"""Small requests that arrive while one is worked on are worked on together, as the next one: one commit for all of them.
 
-One at a time is under way for each partner, platform and kind, as its records have one writer anyway. Nobody waits for
-others to come: a push that finds nothing under way starts at once.
+One at a time is under way for each key: a writer's lock, or what a batch saves, would let no more of them forward.
+Nobody waits for others to come: a request that finds nothing under way starts at once.
 """
 
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
-from typing import Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 
-from integrator.steps.push import Push, Pushed
-from integrator.steps.push_together import SMALL, Outcome
-
+SMALL = 64 << 10
+"""Bytes up to which a body is taken together with others."""
 MOST = 64
-"""Pushes landed at once; with `SMALL` bytes each, what they all hold stays in bounds too."""
+"""Requests at once; with `SMALL` bytes each, what they all hold stays in bounds too."""
 MOST_BYTES = 4 * SMALL
 
 T = TypeVar("T")
-Key = tuple[str, str, str]
-Waiting = tuple[Push, "asyncio.Future[Pushed]"]
+What = TypeVar("What")
+Answer = TypeVar("Answer")
+Key = tuple[str, ...]
+"""What may go together; the partner comes first."""
 
 
 class Run(Protocol):
@@ -29,51 +31,58 @@ class Run(Protocol):
         """Its result."""
 
 
-class Gathering:
+@dataclass(frozen=True)
+class _Waiting(Generic[What, Answer]):
+    what: What
+    size: int
+    mine: "asyncio.Future[Answer]"
+
+
+class Gathering(Generic[What, Answer]):
     """One per process; belongs to the event loop that serves."""
 
-    def __init__(self, run: Run, land: Callable[[Sequence[Push]], Sequence[Outcome]]) -> None:
-        """`land` answers for each push of one partner, platform and kind."""
-        self._run, self._land = run, land
-        self._waiting: dict[Key, deque[Waiting]] = {}
+    def __init__(self, run: Run, work: Callable[[Sequence[What]], Sequence[Answer | Exception]]) -> None:
+        """`work` answers for each of what came under one key, in order."""
+        self._run, self._work = run, work
+        self._waiting: dict[Key, deque[_Waiting[What, Answer]]] = {}
         self._under_way: set[asyncio.Task[None]] = set()
 
-    async def push(self, what: Push) -> Pushed:
-        """Land it, with others if there are; raises what its own landing raised."""
-        key = (what.partner, what.platform, what.kind)
-        mine: asyncio.Future[Pushed] = asyncio.get_running_loop().create_future()
+    async def ask(self, key: Key, what: What, size: int) -> Answer:
+        """The answer to `what`, of so many bytes, found with others if there are; raises what it itself raised."""
+        one = _Waiting[What, Answer](what, size, asyncio.get_running_loop().create_future())
         if key in self._waiting:
-            self._waiting[key].append((what, mine))
+            self._waiting[key].append(one)
         else:
-            self._waiting[key] = deque([(what, mine)])
-            task = asyncio.create_task(self._land_all(key))
+            self._waiting[key] = deque([one])
+            task = asyncio.create_task(self._work_off(key))
             self._under_way.add(task)
             task.add_done_callback(self._under_way.discard)
-        return await mine
+        return await one.mine
 
-    async def _land_all(self, key: Key) -> None:
+    async def _work_off(self, key: Key) -> None:
         waiting = self._waiting[key]
         while waiting:
             group = _next(waiting)
+            outcomes: Sequence[Answer | Exception]
             try:
-                outcomes = await self._run(key[0], partial(self._land, [what for what, _ in group]))
+                outcomes = await self._run(key[0], partial(self._work, [one.what for one in group]))
             except Exception as error:
                 outcomes = [error] * len(group)
-            for (_, future), outcome in zip(group, outcomes, strict=True):
-                _tell(future, outcome)
+            for one, outcome in zip(group, outcomes, strict=True):
+                _tell(one.mine, outcome)
         del self._waiting[key]
 
 
-def _next(waiting: deque[Waiting]) -> list[Waiting]:
+def _next(waiting: deque[_Waiting[What, Answer]]) -> list[_Waiting[What, Answer]]:
     group = [waiting.popleft()]
-    size = len(group[0][0].body)
-    while waiting and len(group) < MOST and size + len(waiting[0][0].body) <= MOST_BYTES:
-        size += len(waiting[0][0].body)
+    size = group[0].size
+    while waiting and len(group) < MOST and size + waiting[0].size <= MOST_BYTES:
+        size += waiting[0].size
         group.append(waiting.popleft())
     return group
 
 
-def _tell(future: "asyncio.Future[Pushed]", outcome: Outcome) -> None:
+def _tell(future: "asyncio.Future[Answer]", outcome: Answer | Exception) -> None:
     if future.done():  # its request was given up
         return
     if isinstance(outcome, Exception):

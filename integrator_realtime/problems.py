@@ -5,10 +5,8 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-import psycopg
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from sqlalchemy import exc
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
@@ -22,6 +20,7 @@ from integrator.contracts.errors import (
     Unavailable,
     allowed_by,
 )
+from integrator.storage.database import LOST
 
 log = logging.getLogger(__name__)
 
@@ -33,10 +32,6 @@ TITLES = {
     500: "Internal error", 503: "Unavailable",
 }  # fmt: skip
 REALM = 'Bearer realm="integrator"'
-# PostgreSQL went away, is coming up, or has no connection to give: by SQLAlchemy's word, or under COPY by psycopg's own.
-DATABASE_LOST = (
-    exc.OperationalError, exc.InterfaceError, exc.TimeoutError, psycopg.OperationalError, psycopg.InterfaceError,
-)  # fmt: skip
 
 
 class MissingScope(Forbidden):
@@ -80,7 +75,7 @@ def described(error: IntegratorError) -> dict[str, object]:
 def install(app: FastAPI) -> None:
     """Answer every failure, the framework's own too, with a problem."""
     app.add_exception_handler(IntegratorError, _ours)
-    for lost in DATABASE_LOST:
+    for lost in LOST:
         app.add_exception_handler(lost, _lost)
     app.add_exception_handler(HTTPException, _framework)
     app.add_exception_handler(RequestValidationError, _validation)

@@ -5,11 +5,11 @@ from dataclasses import replace
 from functools import partial
 
 from integrator.steps.push import Push, Pushed, push
-from integrator.steps.push_together import SMALL, Outcome, push_together
+from integrator.steps.push_together import Outcome, push_together
 from integrator.steps.services import Services
 from integrator_realtime import bodies
 from integrator_realtime.bodies import BadBody
-from integrator_realtime.gathering import Gathering
+from integrator_realtime.gathering import SMALL, Gathering
 from integrator_realtime.intake import Intake
 from integrator_realtime.workers import Workers
 
@@ -21,7 +21,7 @@ class PushLanding:
         """`landed` is told the partner of whatever became new versions, once it is committed."""
         self._services, self._intake, self._landed = services, intake, landed
         self._most = bodies.ceiling(services.settings)
-        self._gathering = Gathering(intake.run_small, self._together)
+        self._gathering = Gathering[Push, Pushed](intake.run_small, self._together)
         self.workers = Workers(services)
 
     async def push(self, what: Push, raw: bytes, *, gzipped: bool) -> Pushed:
@@ -34,7 +34,8 @@ class PushLanding:
     async def _pushed(self, what: Push, raw: bytes, *, gzipped: bool) -> Pushed:
         plain = await self._intake.run_small(what.partner, partial(_small, raw)) if gzipped else raw
         if plain is not None and len(plain) <= SMALL:
-            return await self._gathering.push(replace(what, body=plain))
+            key = (what.partner, what.platform, what.kind)
+            return await self._gathering.ask(key, replace(what, body=plain), len(plain))
         return await self._intake.run(what.partner, partial(self._land, what, raw, gzipped=gzipped))
 
     def close(self) -> None:

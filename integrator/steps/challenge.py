@@ -52,7 +52,8 @@ def challenge(
     version = services.tracking.log(
         use_case, context.partner, trained, verdict=verdict, now=now, card=card, tags={RUN_TAG: run_id}, wraps=wraps
     )
-    _remember(services, context.partner, use_case, trained, version, verdict, now, run_id)
+    learned_from = rows if promote and wraps is None else None
+    _remember(services, context.partner, use_case, trained, version, verdict, now, run_id, learned_from)
     return Challenge(trained=trained, version=version, card=card(version), verdict=verdict)
 
 
@@ -72,7 +73,9 @@ def _remember(
     verdict: Verdict,
     now: datetime,
     run_id: str,
+    rows: int | None,
 ) -> None:
+    """`rows`: of our own training whose promotion was the gate's to say; a refused one rests until there are more."""
     figures = [
         quality.Figure(score.candidate, metric, value)
         for score in trained.backtest.scores
@@ -83,7 +86,7 @@ def _remember(
         logs.event(
             connection, partner, "model.promoted" if verdict.promote else "model.refused", now,
             {"use_case": use_case, "version": version, "candidate": trained.backtest.chosen,
-             "reasons": list(verdict.reasons), "run_id": run_id},
+             "reasons": list(verdict.reasons), "run_id": run_id, "rows": rows},
         )  # fmt: skip
 
 

@@ -3,8 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import psycopg
-from sqlalchemy import Connection, exc
+from sqlalchemy import Connection
 
 from integrator.contracts.errors import Unavailable
 from integrator.contracts.records import LandingResult
@@ -22,17 +21,13 @@ from integrator.steps.push import (
 )
 from integrator.steps.services import Services
 from integrator.storage import idempotency
+from integrator.storage.database import LOST
 from integrator.storage.idempotency import Call
 from integrator.storage.landing_reading import Reading, read_body
 from integrator.storage.landing_together import land_together
 from integrator.storage.partners import DataKey
 
-SMALL = 64 << 10
-"""Bytes up to which a body is landed with others."""
 SWEPT_ONCE_IN = 16
-# PostgreSQL went away: nobody knows what it committed, and to try one by one would only take longer to say so.
-_LOST = (Unavailable, exc.OperationalError, exc.InterfaceError, exc.TimeoutError, psycopg.OperationalError,
-         psycopg.InterfaceError)  # fmt: skip
 
 Outcome = Pushed | Exception
 
@@ -80,7 +75,7 @@ def _landed(services: Services, like: Push, read: Sequence[_Read]) -> Sequence[O
             services.database, like.partner, like.platform, [one.reading for one in read], now=services.clock(),
             allowed_attributes=allowed_attributes(services, like.partner, like.platform), within=keep,
         )  # fmt: skip
-    except _LOST as error:
+    except (Unavailable, *LOST) as error:  # to try one by one would only take longer to say so
         return [error] * len(read)
     except Exception:  # landed one by one, it is told to whom it belongs
         return [None] * len(read)

@@ -42,7 +42,7 @@ def reason_of(one: Learned, rows_now: Mapping[str, int], settings: Settings) -> 
         return "; ".join(one.failed_checks)
     then = one.rows_then or 0
     grown = max(0, rows_now.get(one.partner, 0) - then) if one.rows_then is not None else 0
-    new, needed = grown + one.told_since, max(settings.retrain_least_outcomes, settings.retrain_outcome_share * then)
+    new, needed = grown + one.told_since, enough(settings, then)
     if new < needed:
         return None
     return f"{new} new outcomes since the last training, on {then}; {needed:.0f} are enough"
@@ -57,15 +57,21 @@ def tell(services: Services, wish: Wish) -> None:
         )  # fmt: skip
 
 
-def _rest(settings: Settings) -> timedelta:
+def enough(settings: Settings, rows_then: int) -> float:
+    """New outcomes that call for a retraining, by the labelled rows of the last one."""
+    return max(settings.retrain_least_outcomes, settings.retrain_outcome_share * rows_then)
+
+
+def rest(settings: Settings) -> timedelta:
+    """How long after a training nothing but the schedule and people ask for another."""
     return timedelta(days=settings.retrain_rest_days)
 
 
 def _has_rested(one: Learned, settings: Settings, now: datetime) -> bool:
-    return now - one.tried_at >= _rest(settings)
+    return now - one.tried_at >= rest(settings)
 
 
 def _key(one: Learned, settings: Settings, now: datetime) -> str:
     """A run that never came to training is asked for again after another rest, and not every few minutes."""
-    rests = int((now - one.tried_at) / _rest(settings)) if settings.retrain_rest_days else 0
+    rests = int((now - one.tried_at) / rest(settings)) if settings.retrain_rest_days else 0
     return f"feedback:{one.partner}:{one.use_case}:{one.tried_at.isoformat()}:{rests}"

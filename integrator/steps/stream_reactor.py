@@ -12,8 +12,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from sqlalchemy import Connection
-from sqlalchemy.exc import InterfaceError, OperationalError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from integrator.contracts.errors import IntegratorError, TransientError
 from integrator.steps.champions import Champions
@@ -21,6 +19,7 @@ from integrator.steps.services import Services
 from integrator.steps.stream import react
 from integrator.steps.stream_memory import Memory
 from integrator.storage import logs, partners, step_runs, stream_positions
+from integrator.storage.database import LOST
 from integrator.storage.stream_positions import Look, Waiting
 from integrator.storage.touched import Touched
 
@@ -34,7 +33,7 @@ TRIES = 4
 LONGEST_REST = 60.0
 LOCKED_REST = 0.1
 """Before looking again at a partner that another process is busy with."""
-_AWAY = (TransientError, OperationalError, InterfaceError, PoolTimeout, OSError)
+_AWAY = (TransientError, OSError, *LOST)
 
 
 @dataclass(frozen=True, kw_only=True)

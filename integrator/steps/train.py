@@ -10,8 +10,9 @@ from integrator.steps.earlier import retired_by_label
 from integrator.steps.models import readable_champion
 from integrator.steps.outside import Judged, judge, waiting
 from integrator.steps.readiness import reached
+from integrator.steps.retraining import enough, rest
 from integrator.steps.services import Services
-from integrator.storage import quality
+from integrator.storage import quality, training_facts
 from models.base import TrainConfig, Trained
 from models.gate import Verdict
 from models.registry import use_case as code_of
@@ -23,7 +24,8 @@ log = logging.getLogger(__name__)
 class TrainReport:
     """What training came to.
 
-    `kept` is the champion's version when there was no need to train, else None. `trained`, `version`, `card` and `verdict`
+    `kept` is the champion's version when there was no need to train, else None; `rests` says why the gate's last refusal
+    stands for now. `trained`, `version`, `card` and `verdict`
     are None when nothing was trained: the champion was kept, or `readiness` says what is still missing. `outside` says
     what became of models made elsewhere.
     """
@@ -34,6 +36,7 @@ class TrainReport:
     card: str | None = None
     verdict: Verdict | None = None
     kept: str | None = None
+    rests: str | None = None
     rows: int = 0
     outside: tuple[Judged, ...] = ()
 
@@ -52,6 +55,8 @@ class TrainReport:
     def _own(self) -> str:
         if self.kept is not None:
             return f"champion {self.kept} kept, nothing trained"
+        if self.rests is not None:
+            return self.rests
         if self.verdict is None:
             return f"not ready: {self.readiness}"
         return f"version {self.version} {'promoted' if self.verdict.promote else 'not promoted'}"
@@ -63,7 +68,9 @@ def train(
     """Train one partner's model of a use case and let the gate decide; too little data is a report, not an error.
 
     With `only_missing` a partner that has a champion that can be read keeps it, unless a model made elsewhere waits to be
-    judged. `config.promote` off registers the version, with its figures, and leaves the champion where it is.
+    judged, and one whose challenger the gate refused is not trained again before there is more to learn from, or the rest
+    of `INTEGRATOR_RETRAIN_REST_DAYS` is over. `config.promote` off registers the version, with its figures, and leaves
+    the champion where it is.
     """
     champion = readable_champion(services, partner, use_case, run_id=run_id)
     if champion is not None and retired_by_label(services, code_of(use_case).spec, partner, champion, run_id=run_id):
@@ -77,6 +84,10 @@ def train(
     from integrator.storage.frames import read_features
 
     labelled = read_features(services.database, code.spec.training_relation, partner)
+    if only_missing and champion is None and not elsewhere:
+        rests = _rests(services, partner, use_case, labelled.height)
+        if rests is not None:
+            return TrainReport(rests=rests, rows=labelled.height)
     frame = with_coming(services, code.spec, partner, labelled)
     context = context_of(services, partner, frame)
     readiness = code.readiness(frame, context)
@@ -99,6 +110,21 @@ def train(
     if own is None:
         return report
     return replace(report, trained=own.trained, version=own.version, card=own.card, verdict=own.verdict)
+
+
+def _rests(services: Services, partner: str, use_case: str, rows: int) -> str | None:
+    """Why the gate's last refusal stands for now; None where training may come to something else."""
+    with services.database.partner(partner) as connection:
+        last = training_facts.last_refused(connection, partner, use_case)
+    if last is None:
+        return None
+    needed, until = enough(services.settings, last.rows), last.at + rest(services.settings)
+    if rows - last.rows >= needed or services.clock() >= until:
+        return None
+    return (
+        f"refused by the gate on {last.at:%Y-%m-%d} and not trained again: {rows - last.rows} new outcomes since, "
+        f"{needed:.0f} are enough; otherwise on {until:%Y-%m-%d}"
+    )
 
 
 def _told(judged: Judged) -> str:

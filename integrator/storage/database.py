@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any, Literal
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
+import psycopg
+from sqlalchemy import URL, Connection, Engine, create_engine, event, exc, make_url, text
 from sqlalchemy.exc import InvalidatePoolError, OperationalError
 
 from integrator.contracts.errors import Unavailable, invalid
@@ -21,6 +22,13 @@ from integrator.storage.crypto import MasterKey
 Role = Literal["integrator_service", "integrator_batch", "integrator_analyst"]
 TRUSTED_SECONDS = 1.0
 _USED = "integrator.used"
+LOST = (
+    exc.OperationalError, exc.InterfaceError, exc.TimeoutError, psycopg.OperationalError, psycopg.InterfaceError,
+)  # fmt: skip
+"""PostgreSQL went away, is coming up, or has no connection to give: by SQLAlchemy's word, or under COPY by psycopg's own.
+
+Nobody knows what it committed.
+"""
 ROLES: tuple[Role, ...] = ("integrator_service", "integrator_batch", "integrator_analyst")
 
 

@@ -98,6 +98,32 @@ def learned(connection: Connection) -> list[Learned]:
     return [Learned(**{**row._mapping, "failed_checks": tuple(row.failed_checks)}) for row in rows]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Refused:
+    """A training of a partner's own that the gate refused, and how many labelled rows it had."""
+
+    at: datetime
+    rows: int
+
+
+def last_refused(connection: Connection, partner: str, use_case: str) -> Refused | None:
+    """The last training, where the gate refused it and nothing has happened to the champion since."""
+    row = connection.execute(
+        text("""select at, kind, cast(data ->> 'rows' as integer) as rows from ops.event_log
+          where partner = :partner and data ->> 'use_case' = :use_case and kind = any(:kinds)
+          order by event_id desc limit 1"""),
+        {"partner": partner, "use_case": use_case, "kinds": list(_MOVES)},
+    ).one_or_none()
+    if row is None or row.kind != "model.refused" or row.rows is None:
+        return None
+    return Refused(at=row.at, rows=row.rows)
+
+
+_MOVES = (
+    "model.promoted", "model.refused", "model.retired", "model.rolled_back", "model.unreadable", "model.refused_live",
+)  # fmt: skip
+
+
 def labelled(connection: Connection, relation: str) -> dict[str, int]:
     """Rows of a training relation in `features` by partner (the batch role's look); empty while there is no such relation."""
     there: bool = connection.execute(

@@ -8,10 +8,10 @@ from starlette.responses import Response
 
 from integrator.steps.feedback import KIND, Taken, take
 from integrator.steps.push import DIRECT, Push
-from integrator.steps.push_together import SMALL
 from integrator.steps.services import Services
 from integrator_realtime import bodies
 from integrator_realtime.gateway import Gateway
+from integrator_realtime.gathering import SMALL
 from integrator_realtime.intake import Intake
 from integrator_realtime.metrics import Metrics
 from integrator_realtime.routes.records import idempotency_key

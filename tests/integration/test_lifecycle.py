@@ -1,6 +1,7 @@
 """A model's life through the steps: trained with its card, challenged in the shadow, promoted, rolled back, lost."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from sqlalchemy import text
 from integrator.contracts.errors import Conflict, Defect, InvalidInput, NotFound
 from integrator.contracts.insight import parse
 from integrator.settings import Settings
+from integrator.steps import challenge
 from integrator.steps.challenge import RUN_TAG
 from integrator.steps.connections import Actor
 from integrator.steps.model_advice import advice
@@ -22,7 +24,9 @@ from integrator.steps.train import TrainReport, train
 from integrator.storage import insights, logs, shadow
 from integrator.storage.partners import Partner, register
 from models.base import TrainConfig
+from models.gate import Verdict
 from models.tracking import CARD_FILE, STATE_FILE
+from tests.attendance_frames import arena
 from tests.integration.attendance_features import MOMENT, make_relations, put_features
 
 USE_CASE = "attendance"
@@ -234,3 +238,35 @@ def test_beside_the_rule_a_refused_model_shows_what_it_would_have_said(tenant: T
     assert tuple(kept) == ("attendance.rule", f"attendance.{tenant.name}")
     said = tenant.rows("select distinct rung, outcome from ops.shadow_prediction")
     assert ("partner", "success") in [tuple(one) for one in said]
+
+
+def test_what_the_gate_refused_rests_until_there_is_more_to_learn(
+    tenant: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Twenty partners whose models do not pass would cost every night the time of twenty trainings."""
+    refuse = Verdict(promote=False, reasons=("It says nothing.",))
+    monkeypatch.setattr(challenge, "gate", lambda *_: refuse)
+    assert tenant.trained(promote=False).version == "1", "registered by hand, the gate not asked"
+    assert tenant.trained(only_missing=True).version == "2"
+    again = tenant.trained(only_missing=True)
+    assert (again.version, again.trained, again.kept, again.promoted) == (None, None, None, False)
+    assert again.outcome.startswith(
+        "refused by the gate on 2026-03-16 and not trained again: 0 new outcomes since, 50 are"
+    )
+    assert again.outcome.endswith("otherwise on 2026-03-23") and again.rows == 189
+    assert tenant.trained().version == "3", "people and the schedule do not wait"
+
+    put_features(tenant.services, 101, arena(days=79), partner=tenant.name)
+    assert tenant.trained(only_missing=True).outcome.count("48 new outcomes since") == 1
+    put_features(tenant.services, 102, arena(days=80), partner=tenant.name)
+    assert tenant.trained(only_missing=True).version == "4", "51 more"
+    week = replace(tenant.services, clock=lambda: MOMENT + timedelta(days=7))
+    assert tenant.trained(only_missing=True).version is None
+    assert Tenant(week, tenant.name).trained(only_missing=True).version == "5"
+
+    monkeypatch.undo()
+    assert tenant.trained().promoted
+    monkeypatch.setattr(challenge, "gate", lambda *_: refuse)
+    assert not tenant.trained().promoted
+    tenant.tamper("6")
+    assert tenant.trained(only_missing=True).version == "8", "a champion that cannot be read waits for nothing"

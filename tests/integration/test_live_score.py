@@ -5,7 +5,9 @@ events that go by the rule.
 """
 
 import json
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -18,6 +20,8 @@ from integrator.contracts.insight import parse
 from integrator.security import clients
 from integrator.settings import Settings
 from integrator.steps.explain import explain
+from integrator.steps.live_models import Held
+from integrator.steps.live_score import Outcome, score_now
 from integrator.steps.publish import publish
 from integrator.steps.score import score
 from integrator.steps.services import Services
@@ -25,6 +29,7 @@ from integrator.steps.train import train
 from integrator.storage import inferences, insights
 from integrator.storage.partners import Partner, register
 from integrator_realtime.app import create_app
+from integrator_realtime.routes import score as routes_score
 from models.base import TrainConfig
 from tests.attendance_frames import TODAY, arena
 from tests.feature_tables import put
@@ -186,6 +191,37 @@ def test_in_a_batch_each_payload_stands_for_itself(http: httpx.Client, travel: d
     assert "1001 payloads" in ask(http, travel, [{"stage": "lead"}] * 1001, 422)["detail"]
     many = ask(http, travel, [{"stage": "lead", "attributes": {"visits": n}} for n in range(1000)])["scores"]
     assert len({one["id"] for one in many}) == 1000
+
+
+def test_singles_that_come_at_once_go_together_and_each_has_its_own_answer(
+    http: httpx.Client, travel: dict[str, str], venue: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    together: list[int] = []
+
+    def noted(services: Services, held: Held, items: Sequence[Any]) -> list[Outcome]:
+        together.append(len(items))
+        time.sleep(0.05)  # so that others come meanwhile
+        if {"stage": "breaks"} in items:
+            raise ZeroDivisionError("a mistake of ours")
+        return score_now(services, held, items)
+
+    monkeypatch.setattr(routes_score, "score_now", noted)
+    said: list[tuple[Any, dict[str, str]]] = [
+        ({"stage": "lead", "attributes": {"visits": n}}, travel) for n in range(12)
+    ]
+    said += [({"stage": 5}, travel), ({"stage": "breaks"}, travel), ({"stage": "lead"}, venue)]
+    with ThreadPoolExecutor(len(said)) as pool:
+        answers = list(pool.map(lambda one: http.post(PATH, json=one[0], headers=one[1]), said))
+    *good, bad, broken, foreign = answers
+    assert max(together) > 1
+    assert [one.json()["assumed"]["attributes"]["visits"] for one in good] == list(range(12))
+    assert (bad.status_code, bad.json()["field"]) == (422, "stage")
+    assert broken.status_code == 500 and "ZeroDivisionError" not in broken.text
+    assert foreign.status_code == 200 and foreign.json()["model"]["name"] == "lead_score.rule"
+    monkeypatch.undo()
+    for one, (body, _) in zip(good, said, strict=False):
+        alone = ask(http, travel, body)
+        assert {**one.json(), "id": alone["id"]} == alone
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ from integrator.steps.services import Services
 from integrator.storage.database import Address, Database
 from integrator.storage.landing_merge import lock
 from integrator_realtime.app import create_app
+from integrator_realtime.gathering import SMALL
 from tests.pushing import GZIP, NDJSON, caller, is_problem, landed, lines, packed, sale
 from tests.serving import serving
 
@@ -150,7 +151,7 @@ def test_packed_bodies_are_small_by_what_they_hold(http: httpx.Client, services:
     head = {**caller(http, services, "alpha"), **NDJSON, **GZIP}
     for count in (3, 1000):
         body = lines(*(sale(f"z-{count}-{n}") for n in range(count)))
-        assert (len(body) > step.SMALL) == (count == 1000) and len(packed(body)) < step.SMALL
+        assert (len(body) > SMALL) == (count == 1000) and len(packed(body)) < SMALL
         assert http.post("/v1/sales", content=packed(body), headers=head, timeout=30).json()["accepted"] == count
     is_problem(http.post("/v1/sales", content=b"\x1f\x8b junk", headers=head), 400, "broken-encoding")
     is_problem(http.post("/v1/sales", content=packed(b" " * (17 << 20)), headers=head), 413, "body-too-large")

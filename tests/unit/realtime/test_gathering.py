@@ -9,8 +9,8 @@ import pytest
 
 from integrator.contracts.errors import InvalidInput, Unavailable
 from integrator.steps.push import Push, Pushed
-from integrator.steps.push_together import SMALL, Outcome
-from integrator_realtime.gathering import MOST, MOST_BYTES, Gathering
+from integrator.steps.push_together import Outcome
+from integrator_realtime.gathering import MOST, MOST_BYTES, SMALL, Gathering
 
 T = TypeVar("T")
 
@@ -27,7 +27,10 @@ class Scene:
         self.groups: list[list[bytes]] = []
         self.at_once = self.most_at_once = 0
         self.land = land or (lambda whats: [Pushed(what.body) for what in whats])
-        self.gathering = Gathering(self.run, self.note)
+        self.gathering = Gathering[Push, Pushed](self.run, self.note)
+
+    async def push(self, what: Push) -> Pushed:
+        return await self.gathering.ask((what.partner, what.platform, what.kind), what, len(what.body))
 
     async def run(self, _: str, work: Callable[[], T]) -> T:
         self.at_once += 1
@@ -46,7 +49,7 @@ class Scene:
         """Under way: the first is being landed before the others come."""
         tasks = []
         for what in whats:
-            tasks.append(asyncio.create_task(self.gathering.push(what)))
+            tasks.append(asyncio.create_task(self.push(what)))
             for _ in range(3):
                 await asyncio.sleep(0)
         return tasks
@@ -61,7 +64,7 @@ def test_one_alone_does_not_wait_for_others() -> None:
         stage = Scene()
         stage.go.set()
         for number in range(3):
-            assert (await stage.gathering.push(a_push(b"%d" % number))).body == b"%d" % number
+            assert (await stage.push(a_push(b"%d" % number))).body == b"%d" % number
         assert stage.groups == [[b"0"], [b"1"], [b"2"]]
 
     play(scene)
@@ -111,7 +114,7 @@ def test_one_larger_than_all_bounds_still_goes() -> None:
     async def scene() -> None:
         stage = Scene()
         stage.go.set()
-        assert len((await stage.gathering.push(a_push(b"x" * (MOST_BYTES + 1)))).body) == MOST_BYTES + 1
+        assert len((await stage.push(a_push(b"x" * (MOST_BYTES + 1)))).body) == MOST_BYTES + 1
 
     play(scene)
 
@@ -146,7 +149,7 @@ def test_a_group_that_fails_whole_fails_all_of_it_and_nothing_after() -> None:
         stage.go.set()
         found = await asyncio.gather(*tasks, return_exceptions=True)
         assert [type(one) for one in found] == [Pushed, Unavailable, Unavailable]
-        assert (await stage.gathering.push(a_push(b"fourth"))).body == b"fourth"
+        assert (await stage.push(a_push(b"fourth"))).body == b"fourth"
 
     play(scene)
 
