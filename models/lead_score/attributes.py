@@ -37,6 +37,7 @@ CODES = frozenset(
     "branch channel campaign segment category type class group owner agent team".split()
 )
 _FOLDS = 5
+_DATE = re.compile(r"(\d{4}-\d{2}-\d{2})(?:[T ].*)?")
 FEW = 8
 """Rows up to which a column costs less cell by cell: a frame's library takes half a millisecond to begin."""
 _REMEMBERED = 1 << 16
@@ -76,7 +77,7 @@ class Table:
     def days(self, name: str) -> Floats:
         """`date` as days since 1970, NaN where it is null; of few rows as above."""
         if len(self.rows) <= FEW:
-            return np.array([math.nan if cell is None else _day_in(cell) for cell in self._cells(name)])
+            return np.array([_day_of(cell) for cell in self._cells(name)])
         return _floats(self.date(name).dt.epoch("d"))
 
     def cells(self, name: str) -> list[str | None]:
@@ -266,12 +267,18 @@ def _plain_numbers(text: pl.Series) -> pl.Series:
 
 def _dates(text: pl.Series) -> pl.Series:
     """ISO dates and timestamps, by day; what does not start like 2026-11-22 is null."""
-    return text.str.extract(r"^(\d{4}-\d{2}-\d{2})(?:[T ].*)?$", 1).str.to_date("%Y-%m-%d", strict=False)
+    return text.str.extract(f"^{_DATE.pattern}$", 1).str.to_date("%Y-%m-%d", strict=False)
 
 
 @lru_cache(maxsize=_REMEMBERED)
 def _number_in(cell: str) -> float:
     return float(_floats(_numbers(pl.Series([cell], dtype=pl.String)))[0])
+
+
+def _day_of(cell: str | None) -> float:
+    """The same of one cell: the time of day, which differs each time, must not keep the day from being remembered."""
+    found = None if cell is None else _DATE.fullmatch(cell)
+    return math.nan if found is None else _day_in(found[1])
 
 
 @lru_cache(maxsize=_REMEMBERED)
