@@ -20,7 +20,7 @@ from integrator_realtime.intake import Intake
 from integrator_realtime.live.hub import Hub
 from integrator_realtime.lookups import Lookups
 from integrator_realtime.metrics import Metrics
-from integrator_realtime.middleware import Observed
+from integrator_realtime.middleware import Message, Notes, Observed, Receive, Send
 from integrator_realtime.origins import Origins
 from integrator_realtime.push_landing import PushLanding
 from integrator_realtime.reacting import Reacting
@@ -44,9 +44,20 @@ from integrator_realtime.routes import (
 from integrator_realtime.viewers import Viewers
 
 
+class Service(FastAPI):
+    """The framework's application behind the short way of a lookup."""
+
+    lookups: Lookups
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        """One request, or the life of the process."""
+        if not await self.lookups.answered(scope, send):
+            await super().__call__(scope, receive, send)
+
+
 def create_app(
     services: Services, *, issuer: str = "http://127.0.0.1", deliver: bool = False, warm: bool = False
-) -> FastAPI:
+) -> Service:
     """The service over open storage.
 
     `issuer` is the address it is known by outside; it stands in every token. With `deliver` it sends webhooks, writes
@@ -96,7 +107,7 @@ def create_app(
         log.close()
         await gateway.close()
 
-    app = FastAPI(
+    app = Service(
         title="Integrator realtime API", version="1", lifespan=lifespan, docs_url=None, redoc_url=None,
         description="Insights where a partner's own users work. Errors are RFC 9457 problem documents.",
     )  # fmt: skip
@@ -117,7 +128,8 @@ def create_app(
     app.include_router(price_rules.router(gateway))
     app.include_router(webhooks.router(gateway))
     openapi.install(app)
-    app.add_middleware(Lookups, gateway=gateway, metrics=metrics)
+    notes = Notes(metrics, log, services.clock)
+    app.lookups = Lookups(gateway, notes)
     app.add_middleware(Cors, origins=origins)
-    app.add_middleware(Observed, metrics=metrics, log=log, clock=services.clock)
+    app.add_middleware(Observed, notes=notes)
     return app

@@ -17,7 +17,7 @@ ANSWER_HEADERS = (
     "WWW-Authenticate, X-Request-Id"
 )
 PREFLIGHT_SECONDS = 600
-_VARY = (b"vary", b"Origin")
+VARY = (b"vary", b"Origin")
 _PREFLIGHT_VARY = "Origin, Access-Control-Request-Method, Access-Control-Request-Headers"
 
 
@@ -41,7 +41,7 @@ class Cors:
         def headers() -> list[tuple[bytes, bytes]]:
             access = scope.get("access")
             mine = bool(partners) if access is None else access.partner in partners
-            return [_VARY, *(_readable(origin) if origin is not None and mine else ())]
+            return [VARY, *(_readable(origin) if origin is not None and mine else ())]
 
         async def shared(message: Message) -> None:
             if message["type"] == "http.response.start":

@@ -26,15 +26,16 @@ from integrator.steps.services import Services
 from integrator.storage import clients, insights
 from integrator.storage.cache import DENIED, PUT_SCRIPT, Cached, put_arguments, subject_key
 from integrator.storage.crypto import same
-from integrator_realtime.limits import MICROS, SCRIPT, Limits, Question, budget_of, numbers, too_many
+from integrator_realtime.limits import MICROS, SCRIPT, Headers, Limits, Question, budget_of, numbers, too_many
 from integrator_realtime.metrics import Metrics
 from integrator_realtime.problems import MissingScope
-from integrator_realtime.redis_line import Command, RedisLine, ReplyError
+from integrator_realtime.redis_line import Command, RedisLine, ReplyError, encoded
 from integrator_realtime.tls import Certificates
 
 REST_SECONDS = 1.0
 BIRTH = f"{DENIED}since"
 MOST_SEEN = 50_000
+MOST_ADMITTED = 4096
 
 
 class Gateway:
@@ -53,6 +54,7 @@ class Gateway:
         self._rest_until = 0.0
         # Tokens that PostgreSQL did not know as revoked, with the birth of the deny-list that was in force then.
         self._seen: dict[str, int] = {}
+        self._admissions: dict[tuple[str, Question], bytes] = {}
 
     async def open(self) -> None:
         """Read the keys, so that the first request does not have to."""
@@ -145,8 +147,12 @@ class Gateway:
         access = self.keys.known(token) if is_api_key(token) else self.issuer.known(token)
         return None if access is None or access.certificate is not None else access
 
-    async def glance(self, scope: MutableMapping[str, Any], access: Access, asked_of: str, key: str) -> Cached | None:
-        """The one insight at `key`, where nothing at all is out of the ordinary; else None, and nothing was decided.
+    async def glance(
+        self, scope: MutableMapping[str, Any], access: Access, asked_of: str, key: str
+    ) -> tuple[Cached, Headers] | None:
+        """The one insight at `key` and what its limits say, where nothing at all is out of the ordinary.
+
+        Else None, and nothing was decided.
 
         Then `_admit` goes on with the answers that were had here: they are charged once.
         """
@@ -157,8 +163,7 @@ class Gateway:
             verdict = self.limits.judge(asked, spent)
             found = _unpacked(answers[1]) if not verdict.wait else None
             if found is not None and len(found) == 1:
-                scope["access"], scope["limit_headers"] = access, verdict.headers
-                return found[0]
+                return found[0], verdict.headers
         scope["answers"] = (key, answers)
         return None
 
@@ -186,7 +191,14 @@ class Gateway:
         return answers[1] if answers is not None and key is not None else None
 
     def _admission(self, asked: Question, access: Access) -> Command:
-        return self._script(asked, DENIED + access.jti, f"{DENIED}client:{access.client_id}", BIRTH)
+        """The same for each request of a token, so that it is put together once."""
+        kept = self._admissions.get((access.jti, asked))
+        if kept is None:
+            if len(self._admissions) >= MOST_ADMITTED:
+                self._admissions.clear()
+            names = (DENIED + access.jti, f"{DENIED}client:{access.client_id}", BIRTH)
+            kept = self._admissions[access.jti, asked] = encoded(self._script(asked, *names))
+        return kept
 
     def _script(self, asked: Question, *names: str) -> Command:
         return "EVALSHA", self._sha, len(asked.keys) + len(names), *asked.keys, *names, *asked.arguments

@@ -15,6 +15,7 @@ from integrator.contracts.errors import RateLimited
 from integrator.security.tokens import Access
 from integrator.settings import Settings
 
+Headers = tuple[tuple[bytes, bytes], ...]
 INGEST = ("events:write", "contacts:write", "sales:write", "quarantine:write", "feedback:write")
 MICROS = 1_000_000
 _HELD = 50_000
@@ -85,9 +86,12 @@ class Quota:
         return f'"{self.name}";r={(self.room - used) // self.step};t={ceil(used / MICROS)}'
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Question:
-    """What is asked of the limiter for one request: quotas under their keys, and the script's arguments."""
+    """What is asked of the limiter for one request: quotas under their keys, and the script's arguments.
+
+    Compared by identity: `Limits.of` gives the same for the same caller and budget.
+    """
 
     keys: tuple[str, ...]
     quotas: tuple[Quota, ...]
@@ -100,7 +104,7 @@ class Verdict:
     """Whether it may go on: `wait` is 0, else the seconds to wait. `headers` go with every answer."""
 
     wait: float
-    headers: tuple[tuple[bytes, bytes], ...]
+    headers: Headers
 
 
 def budget_of(scope: str) -> str:

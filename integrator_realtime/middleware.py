@@ -1,5 +1,6 @@
 """Around every request: its id, its time, its counters, its line in the request log. Plain ASGI, for speed."""
 
+import random
 import secrets
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -17,18 +18,45 @@ Send = Callable[[Message], Awaitable[None]]
 Application = Callable[[Message, Receive, Send], Awaitable[None]]
 
 
-class Observed:
-    """The request's id is always ours: one a caller chose could collide with another partner's."""
+class Notes:
+    """What is kept of every request once it is answered: its counters, and its line in the request log."""
 
-    def __init__(self, app: Application, *, metrics: Metrics, log: RequestLog, clock: Clock) -> None:
-        self.app, self.metrics, self.log, self.clock = app, metrics, log, clock
+    def __init__(self, metrics: Metrics, log: RequestLog, clock: Clock) -> None:
+        self.metrics, self.log, self.clock = metrics, log, clock
+
+    def take(
+        self, request_id: str, route: str, method: str, status: int, seconds: float, access: Access | None
+    ) -> None:
+        """Of one request; whoever nobody knows has no line."""
+        self.metrics.add("integrator_requests_total", route=route, method=method, status=str(status))
+        self.metrics.add("integrator_request_seconds_total", seconds, route=route)
+        if access is not None:
+            entry = RequestEntry(
+                request_id, access.partner, access.client_id, self.clock(), method, route, status, seconds * 1000
+            )
+            self.log.put(entry)
+
+
+def new_request_id() -> str:
+    """Ours always: one that a caller chose could collide with another partner's. Unlike any other, and no secret."""
+    return f"req_{_ids.getrandbits(96):024x}"
+
+
+_ids = random.Random(secrets.randbits(256))
+
+
+class Observed:
+    """Around all that goes through the framework."""
+
+    def __init__(self, app: Application, *, notes: Notes) -> None:
+        self.app, self.notes = app, notes
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """One request."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        request_id = scope["request_id"] = f"req_{secrets.token_hex(12)}"
+        request_id = scope["request_id"] = new_request_id()
         started = time.perf_counter()
         status = 500
 
@@ -43,16 +71,6 @@ class Observed:
         try:
             await self.app(scope, receive, observed)
         finally:
-            self._note(scope, request_id, status, time.perf_counter() - started)
-
-    def _note(self, scope: Message, request_id: str, status: int, seconds: float) -> None:
-        route = getattr(scope.get("route"), "path", "unmatched")
-        self.metrics.add("integrator_requests_total", route=route, method=scope["method"], status=str(status))
-        self.metrics.add("integrator_request_seconds_total", seconds, route=route)
-        access: Access | None = scope.get("access")
-        if access is not None:
-            entry = RequestEntry(
-                request_id, access.partner, access.client_id, self.clock(), scope["method"], route, status,
-                seconds * 1000,
-            )  # fmt: skip
-            self.log.put(entry)
+            route = getattr(scope.get("route"), "path", "unmatched")
+            seconds = time.perf_counter() - started
+            self.notes.take(request_id, route, scope["method"], status, seconds, scope.get("access"))

@@ -10,7 +10,8 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Any, cast
 
-Command = tuple[str | int | bytes, ...]
+Command = tuple[str | int | bytes, ...] | bytes
+"""Its words; or as it goes over the line, encoded before."""
 SECONDS = 0.5
 """How long connecting, and an answer, may take."""
 
@@ -163,6 +164,8 @@ class RedisLine:
 
 def encoded(command: Command) -> bytes:
     """A command as it goes over the line."""
+    if isinstance(command, bytes):
+        return command
     parts = [b"*%d\r\n" % len(command)]
     for word in command:
         data = word if isinstance(word, bytes) else str(word).encode()

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+import msgspec
 from sqlalchemy import Connection, text
 
 
@@ -28,15 +29,8 @@ def append(connection: Connection, partner: str, entries: Sequence[RequestEntry]
     connection.execute(
         text("""insert into ops.request_log (request_id, partner, client_id, at, method, route, status, latency_ms)
           select r.request_id, :partner, r.client_id, r.at, r.method, r.route, r.status, r.latency_ms
-          from unnest(cast(:ids as text[]), cast(:clients as text[]), cast(:ats as timestamptz[]),
-            cast(:methods as text[]), cast(:routes as text[]), cast(:statuses as integer[]),
-            cast(:latencies as double precision[]))
-            r(request_id, client_id, at, method, route, status, latency_ms)
+          from json_to_recordset(cast(:entries as json)) as r(request_id text, client_id text, at timestamptz, method text,
+            route text, status integer, latency_ms double precision)
           on conflict do nothing"""),
-        {
-            "partner": partner, "ids": [e.request_id for e in entries], "clients": [e.client_id for e in entries],
-            "ats": [e.at for e in entries], "methods": [e.method for e in entries],
-            "routes": [e.route for e in entries], "statuses": [e.status for e in entries],
-            "latencies": [e.latency_ms for e in entries],
-        },
-    )  # fmt: skip
+        {"partner": partner, "entries": msgspec.json.encode(entries).decode()},
+    )

@@ -77,6 +77,7 @@ def told(answer: httpx.Response) -> tuple[int, bytes, dict[str, str]]:
         ("alpha", "both", {}, False),
         ("alpha", "nobody", {}, False),
         ("beta", "gala", {}, False),
+        ("alpha", "gala", {"Origin": "https://host.example"}, False),
         ("alpha", "gala/history", {}, False),
         ("alpha", "gala?kind=event", {}, False),
         ("alpha", "", {}, False),

@@ -1,7 +1,6 @@
 """Counters and the observing layer around every request, driven as plain ASGI without a server."""
 
 import asyncio
-import queue
 import re
 import threading
 from datetime import UTC, datetime
@@ -12,8 +11,9 @@ import pytest
 
 from integrator.security.tokens import Access
 from integrator.storage.request_log import RequestEntry
+from integrator_realtime import request_log
 from integrator_realtime.metrics import HELP, Metrics
-from integrator_realtime.middleware import Observed
+from integrator_realtime.middleware import Notes, Observed
 from integrator_realtime.request_log import RequestLog
 
 NOW = datetime(2026, 3, 16, 12, tzinfo=UTC)
@@ -106,7 +106,7 @@ def observe(app: Any, **scope: Any) -> tuple[list[dict[str, Any]], Kept, Metrics
     async def receive() -> Any:
         return {"type": "http.request", "body": b""}
 
-    layer = Observed(app, metrics=metrics, log=kept, clock=lambda: NOW)  # type: ignore[arg-type]
+    layer = Observed(app, notes=Notes(metrics, kept, lambda: NOW))  # type: ignore[arg-type]
     asyncio.run(layer(facts, receive, send))
     return sent, kept, metrics, facts
 
@@ -144,7 +144,7 @@ def test_what_breaks_is_counted_as_500_and_goes_on() -> None:
         raise ZeroDivisionError
 
     kept, metrics = Kept(), Metrics()
-    layer = Observed(breaks, metrics=metrics, log=kept, clock=lambda: NOW)  # type: ignore[arg-type]
+    layer = Observed(breaks, notes=Notes(metrics, kept, lambda: NOW))  # type: ignore[arg-type]
     with pytest.raises(ZeroDivisionError):
         asyncio.run(layer({"type": "http", "method": "GET"}, None, None))  # type: ignore[arg-type]
     assert kept.entries[0].status == 500
@@ -163,10 +163,10 @@ def test_what_is_no_request_passes_untouched() -> None:
     assert seen == ["lifespan", "websocket"]
 
 
-def test_a_full_queue_counts_what_it_loses_and_never_waits() -> None:
+def test_a_full_log_counts_what_it_loses_and_never_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     metrics = Metrics()
     log = RequestLog(None, metrics)  # type: ignore[arg-type]
-    log._queue = queue.Queue(3)
+    monkeypatch.setattr(request_log, "HELD", 3)
     entry = RequestEntry("req_1", "alpha", "icl_1", NOW, "GET", "/x", 200, 1.0)
     for _ in range(5):
         log.put(entry)
