@@ -10,8 +10,10 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
-from integrator.storage.landing_merge import copy
+from integrator.storage.landing_merge import copy, session_table
 
+FEW = 200
+"""Staged rows up to which any plan will do."""
 STAGED = (
     ("ordinal", "integer"), ("insight_id", "text"), ("insight_version", "integer"), ("subject_kind", "text"),
     ("subject_id", "text"), ("platform", "text"), ("status", "text"), ("value", "numeric"), ("unit", "text"),
@@ -91,11 +93,11 @@ def _standing(facts: Mapping[Any, Any]) -> Standing:
 
 
 def stage(connection: Connection, rows: Iterable[Sequence[object]]) -> int:
-    """COPY new versions (columns of `STAGED`) into the temporary table `publishing`, which lives until commit."""
-    columns = ", ".join(f"{name} {kind}" for name, kind in STAGED)
-    connection.exec_driver_sql(f"create temporary table publishing ({columns}) on commit drop")
+    """COPY new versions (columns of `STAGED`) into the temporary table `publishing`, until commit; once a transaction."""
+    session_table(connection, "publishing", STAGED)
     count = copy(connection, "publishing", STAGED, rows)
-    connection.exec_driver_sql("analyze publishing")
+    if count > FEW:
+        connection.exec_driver_sql("analyze publishing")
     return count
 
 

@@ -38,10 +38,7 @@ def stage(connection: Connection, kind: str, lines: bytes) -> None:
     """COPY a batch beside landing, inside `staging`; needs no lock."""
     columns = staged(kind)
     if kind not in connection.info.setdefault(_READY, set()):
-        definition = ", ".join(f"{name} {kind_}" for name, kind_ in columns)
-        connection.exec_driver_sql(
-            f"create temporary table if not exists incoming_{kind} ({definition}) on commit delete rows"
-        )
+        session_table(connection, f"incoming_{kind}", columns)
         connection.info[_READY].add(kind)
     names = ", ".join(name for name, _ in columns)
     driver: Any = connection.connection.driver_connection
@@ -99,6 +96,15 @@ def _chain(connection: Connection, kind: str, scope: dict[str, Any]) -> int:
     inserted = connection.execute(_sql(_INSERT_CHAINED, kind), scope).rowcount
     connection.exec_driver_sql("drop table merged")
     return inserted
+
+
+def session_table(connection: Connection, name: str, columns: Sequence[tuple[str, str]]) -> None:
+    """A temporary table (names and SQL types) that stays with the session and is empty at each transaction's beginning.
+
+    One made anew for each transaction costs more than the few rows that mostly go through it, and swells the catalog.
+    """
+    definition = ", ".join(f"{column} {kind}" for column, kind in columns)
+    connection.exec_driver_sql(f"create temporary table if not exists {name} ({definition}) on commit delete rows")
 
 
 def copy(connection: Connection, table: str, columns: Sequence[tuple[str, str]], rows: Iterable[Sequence[Any]]) -> int:

@@ -9,7 +9,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, text
 
-from integrator.storage.landing_merge import copy
+from integrator.storage.landing_merge import copy, session_table
 
 COLUMNS = (("ordinal", "integer"), ("prediction", "jsonb"), ("feature_row", "jsonb"))
 
@@ -60,8 +60,7 @@ def replace(connection: Connection, scoring: Scoring, rows: Iterable[tuple[int, 
 
 def stage(connection: Connection, rows: Iterable[tuple[int, str, str]]) -> None:
     """Keep a scoring of some subjects in `scored_staged`, until commit: the last scoring of all is not touched."""
-    columns = ", ".join(f"{name} {kind}" for name, kind in COLUMNS)
-    connection.exec_driver_sql(f"create temporary table scored_staged ({columns}) on commit drop")
+    session_table(connection, "scored_staged", COLUMNS)
     copy(connection, "scored_staged", COLUMNS, rows)
 
 

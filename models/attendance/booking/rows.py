@@ -1,8 +1,10 @@
 """What a feature row says of an event on sale: its own sales and facts as JSON, and of no other event but a count."""
 
+import json
 import math
 from collections.abc import Mapping
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 import polars as pl
@@ -46,8 +48,15 @@ def booking_facts(row: dict[str, Any], now: datetime, timezone: str, known_event
 def sold_events(full: pl.DataFrame) -> pl.DataFrame:
     """Past events with ticket sales and attendance, of a frame that `history.prepared` made."""
     some = with_sales(past(full))
-    sold = [bool(found) and found[-1][1] > 0 for found in (points(cell) for cell in some["bookings"].to_list())]
+    sold = [_has_sold(cell if isinstance(cell, str) else json.dumps(cell)) for cell in some["bookings"].to_list()]
     return some.filter(pl.Series(sold, dtype=pl.Boolean))
+
+
+@lru_cache(maxsize=1 << 16)
+def _has_sold(bookings: str) -> bool:
+    """What is past stays as it is, and a process that streams asks of the same events again and again."""
+    found = points(bookings)
+    return bool(found) and found[-1][1] > 0
 
 
 def days_ahead(facts: Mapping[str, Any]) -> int:
