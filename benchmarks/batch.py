@@ -33,7 +33,7 @@ from integrator.storage import webhooks
 PARTNERS = 20
 SHARE = float(os.environ.get("INTEGRATOR_BENCH_BATCH", "1"))
 LINES, SERIES, LEADS = int(1_000_000 * SHARE), int(250 * SHARE), int(5_000 * SHARE)
-EVERY_DAYS, HISTORY_DAYS, SOLD_DAYS, LEAD_DAYS = 7, 420, 200, 300
+EVERY_DAYS, HISTORY_DAYS, SOLD_DAYS, LEAD_DAYS = 7, 420, 200, 80
 PATIENCE_SECONDS = 600
 
 
@@ -54,10 +54,11 @@ def measure(home: Path) -> list[Figure]:
             night, said = _night(settings)
             messages = _delivered(services, url)
             whole = time.monotonic() - began
+        standing = _standing(services)
     finally:
         services.database.close()
         close_storage(settings)
-    print(said, file=sys.stderr)
+    print("\n".join(line for line in said.splitlines() if "running for" not in line), file=sys.stderr)
     size = f"{PARTNERS} partners, {LINES:,} sale lines, {SERIES * PARTNERS:,} series, {LEADS * PARTNERS:,} leads"
     return [
         Figure(
@@ -65,6 +66,7 @@ def measure(home: Path) -> list[Figure]:
         ),
         Figure("of that, landing the day's records", landed, "s"),
         Figure("of that, the night itself", night, "s"),
+        *(Figure(f"insights of {use_case} that stand after it", count, "insights") for use_case, count in standing),
         Figure("records of the day", records, "records"),
         Figure("webhooks delivered after it", messages, "messages"),
     ]
@@ -172,6 +174,15 @@ def _delivered(services: Services, url: str) -> int:
             return found
         time.sleep(0.1)
     raise SystemExit(f"webhooks still wait after {PATIENCE_SECONDS} s: {states}")
+
+
+def _standing(services: Services) -> list[tuple[str, int]]:
+    with services.database.batch() as connection:
+        found = connection.execute(
+            text("""select use_case, count(*) as n from insights.current where status <> 'withdrawn'
+              group by use_case order by use_case""")
+        )
+        return [(row.use_case, row.n) for row in found]
 
 
 def _now() -> datetime:

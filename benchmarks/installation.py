@@ -27,9 +27,11 @@ insert into landing.contact (partner, platform, native_id, record_hash, updated_
   stage, source, country, consent_processing, email_hash, converted_at)
 select partner, 'direct', 'c' || i, '', seen, seen, now(), seen, (array['lead', 'trial', 'demo'])[1 + i % 3],
   (array['web', 'ad', 'fair'])[1 + i % 3], 'DE', 'granted', decode(md5('c' || i), 'hex'),
-  case when noise < (array[0.05, 0.15, 0.4])[1 + i % 3] then seen + interval '5 days' end
-from integrator.partner cross join generate_series(1, :leads) as i
-cross join lateral (select now() - make_interval(days => 6 + i % 300) as seen) as seen
+  case when i > :leads and noise < (array[0.05, 0.15, 0.4])[1 + i % 3] then seen + interval '5 days' end
+from integrator.partner cross join generate_series(1, :leads + :leads / 2) as i
+cross join lateral (
+  select now() - make_interval(days => case when i <= :leads then 6 + i % 80 else 95 + i % 200 end) as seen
+) as seen
 cross join lateral (select hashint4(i) / 4294967296.0 + 0.5 as noise) as noise
 """
 SALES = """
@@ -47,7 +49,8 @@ cross join lateral (select now() - make_interval(hours => n % 4800) as sold, n /
 def furnish(
     services: Services, *, partners: int, lines: int, leads: int, series: int, every: int = 1, days: int = 200
 ) -> None:
-    """Partners `p0`, `p1`, …: `lines` sale lines among them, and of each so many leads, and series of an event `every` days.
+    """Partners `p0`, `p1`, …: `lines` sale lines among them, and of each so many open leads, half as many old ones that
+    models learn from, and series of an event `every` days.
 
     Events reach from `days` ago until 30 days ahead; of yesterday's nobody has said yet how they ended. Nothing is
     harmonized.
