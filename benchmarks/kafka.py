@@ -1,7 +1,7 @@
 """From a record produced to Kafka to the insight in the host's webhook receiver: Apache Kafka, `integrator stream`, 50 a second.
 
-The installation is that of `stream.py`, over `INTEGRATOR_BENCH_STREAM_SALES` sale lines. Every record is a new lead of one
-of twenty partners. Beside it, in the same run, a plain consumer of the same topic says how long the broker alone takes.
+The installation is that of `stream.py`, over `INTEGRATOR_BENCH_STREAM_SALES` sale lines. Every record is a new lead, all of
+one partner or of twenty in turn. Beside it, in the same run, a plain consumer of the same topic says how long the broker alone takes.
 """
 
 import json
@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -41,14 +41,20 @@ def measure(home: Path) -> list[Figure]:
                     services.database, f"p{number}", url, datetime.now(UTC), allow_loopback=True, use_cases=("lead_score",)
                 )  # fmt: skip
             with _plain_consumer(bootstrap) as heard:
-                _measured(bootstrap, "warm", WARM_SECONDS, arrived, heard)
-                taken, plain = _measured(bootstrap, "kafka", SECONDS, arrived, heard)
+                taken: dict[int, tuple[list[float], list[float]]] = {}
+                for partners in (1, PARTNERS):
+                    _measured(bootstrap, partners, "warm", WARM_SECONDS, arrived, heard)
+                    taken[partners] = _measured(bootstrap, partners, "kafka", SECONDS, arrived, heard)
     finally:
         services.database.close()
         close_storage(settings)
+    return [*_figures("one partner's", *taken[1]), *_figures(f"{PARTNERS} partners'", *taken[PARTNERS])]
+
+
+def _figures(whose: str, taken: Sequence[float], plain: Sequence[float]) -> list[Figure]:
     half, most = quantiles(taken)
     half_plain, most_plain = quantiles(plain)
-    what = f"record produced to Kafka → insight in the webhook receiver, {PARTNERS} partners' {RATE}/s for {SECONDS} s"
+    what = f"record produced to Kafka → insight in the webhook receiver, {whose} {RATE}/s for {SECONDS} s"
     return [
         Figure(f"{what}, p50", half, "ms", "", "read by a plain consumer, p50", half_plain),
         Figure(f"{what}, p99", most, "ms", "< 2,000 ms", "read by a plain consumer, p99", most_plain),
@@ -56,7 +62,7 @@ def measure(home: Path) -> list[Figure]:
 
 
 def _measured(
-    bootstrap: str, name: str, seconds: int, arrived: dict[str, float], heard: dict[str, float]
+    bootstrap: str, partners: int, name: str, seconds: int, arrived: dict[str, float], heard: dict[str, float]
 ) -> tuple[list[float], list[float]]:
     """Seconds from when each record was due until its insight arrived, and until the plain consumer had it."""
     from confluent_kafka import Producer
@@ -65,10 +71,10 @@ def _measured(
     due: dict[str, float] = {}
     began = time.time() + 0.2
     for place in range(RATE * seconds):
-        lead = f"{name}-{place}"
+        lead = f"{name}-{partners}-{place}"
         due[lead] = began + place / RATE
         time.sleep(max(0.0, due[lead] - time.time()))
-        key, value = _record(lead, place)
+        key, value = _record(f"p{place % partners}", lead, place)
         producer.produce(TOPIC, key=key, value=value)
         producer.poll(0)
     producer.flush()
@@ -80,8 +86,7 @@ def _measured(
     return [arrived[lead] - at for lead, at in due.items()], [heard[lead] - at for lead, at in due.items()]
 
 
-def _record(lead: str, place: int) -> tuple[str, bytes]:
-    partner = f"p{place % PARTNERS}"
+def _record(partner: str, lead: str, place: int) -> tuple[str, bytes]:
     record = {
         "partner": partner, "kind": "contact", "platform": "direct", "native_id": lead, "email": f"{lead}@example.com",
         "created_at": (datetime.now(UTC) - timedelta(days=place % 50)).isoformat(), "stage": "trial", "source": "web",
