@@ -1,7 +1,8 @@
 """From a record produced to Kafka to the insight in the host's webhook receiver: Apache Kafka, `integrator stream`, 50 a second.
 
 The installation is that of `stream.py`, over `INTEGRATOR_BENCH_STREAM_SALES` sale lines. Every record is a new lead, all of
-one partner or of twenty in turn. Beside it, in the same run, a plain consumer of the same topic says how long the broker alone takes.
+one partner or of twenty in turn. Beside it, in the same run, a plain consumer of the same topic says how long the broker
+alone takes.
 """
 
 import json
