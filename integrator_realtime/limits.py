@@ -8,7 +8,7 @@ counts for itself. Headers after draft-ietf-httpapi-ratelimit-headers-10.
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from math import ceil
 
 from integrator.contracts.errors import RateLimited
@@ -58,7 +58,7 @@ return {ok = table.concat(answer, ' ')}
 """
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Quota:
     """So many a second, and a burst of so many at once."""
 
@@ -66,12 +66,12 @@ class Quota:
     rate: float
     burst: int
 
-    @property
+    @cached_property
     def step(self) -> int:
         """µs that one request takes of the burst's room; whole, so that Redis and Python count alike."""
         return max(1, round(MICROS / self.rate))
 
-    @property
+    @cached_property
     def room(self) -> int:
         """µs until a whole burst is there again."""
         return self.burst * self.step

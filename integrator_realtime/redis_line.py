@@ -41,6 +41,7 @@ class _Wire(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._waiting: deque[_Pending] = deque()
         self._rest = b""
+        self._unsent: list[bytes] = []
         self._transport: asyncio.Transport | None = None
         self._timer: asyncio.TimerHandle | None = None
         self.is_lost = False
@@ -58,12 +59,20 @@ class _Wire(asyncio.Protocol):
         """Send; the future holds an answer for each command."""
         if self.is_lost or self._transport is None:
             raise ConnectionError("the connection to Redis was lost")
-        self._transport.write(b"".join(map(encoded, commands)))
+        if not self._unsent:
+            self._loop.call_soon(self._send)
+        self._unsent.extend(map(encoded, commands))
         pending = _Pending(len(commands), self._loop.create_future(), self._loop.time() + SECONDS)
         self._waiting.append(pending)
         if self._timer is None:
             self._timer = self._loop.call_later(SECONDS, self._look)
         return pending.future
+
+    def _send(self) -> None:
+        """What was asked in one turn of the loop goes out in one piece."""
+        data, self._unsent = b"".join(self._unsent), []
+        if self._transport is not None and not self.is_lost:
+            self._transport.write(data)
 
     def data_received(self, data: bytes) -> None:
         """Answers, in the order of the questions; perhaps a part of one."""
