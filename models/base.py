@@ -221,6 +221,10 @@ class UseCase(Protocol):
         """
         ...
 
+    def subject_of(self, row: FeatureRow) -> Subject:
+        """Whom a feature row is about, the subject of its prediction; KeyError or TypeError when the row does not say."""
+        ...
+
     def rule(self) -> FittedModel:
         """The naive rule the partner could use without us: rung `rule`, status `fallback`."""
         ...

@@ -38,14 +38,15 @@ def prediction(subject_id: str, value: float = 900.0, **changes: Any) -> Predict
 
 def put_scored(
     services: Services, partner: str, predictions: Sequence[Prediction], *, position: int, at: datetime,
-    use_case: str = "attendance", run_id: str = "run-1", model: tuple[str, str] | None = None, failures: int = 0,
+    use_case: str = "attendance", run_id: str = "run-1", model: tuple[str, str] | None = None, failures: int = 0, failed: Sequence[str] = (),
     feature_rows: Sequence[dict[str, Any]] | None = None,
 ) -> None:  # fmt: skip
-    """What the score step leaves behind."""
+    """What the score step leaves behind; `failed` are the insights of those of the `failures` that say whose they are."""
     name, version = model or (rule_name(use_case), RULE_VERSION)
     scoring = scored.Scoring(
         partner=partner, use_case=use_case, run_id=run_id, scored_at=at, input_position=position, as_of=at,
         model_name=name, model_version=version, row_count=len(predictions) + failures, failure_count=failures,
+        failed_insights=tuple(failed),
     )  # fmt: skip
     given = feature_rows or [{"event_id": entry.subject.id, "tickets_sold": n} for n, entry in enumerate(predictions)]
     rows = (

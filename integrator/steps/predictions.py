@@ -6,6 +6,7 @@ same prediction again; a prediction that breaks a promise of the insight is a fa
 
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,8 +14,8 @@ import msgspec
 
 from integrator.contracts.currencies import digits
 from integrator.contracts.errors import Defect
-from integrator.contracts.insight import Interval
-from models.base import FeatureRow, FittedModel, Prediction, UseCaseSpec
+from integrator.contracts.insight import Interval, insight_id
+from models.base import FeatureRow, FittedModel, Prediction, UseCase, UseCaseSpec
 from models.pooling.words import annotated
 from models.rounding import additive, rounded, sums
 
@@ -61,6 +62,18 @@ def decode(data: str | Mapping[str, Any]) -> Prediction:
     if isinstance(data, str):
         return msgspec.json.decode(data, type=Prediction)
     return msgspec.convert(data, Prediction)
+
+
+def failed_insights(
+    code: UseCase, partner: str, rows: Sequence[FeatureRow], results: Sequence[Prediction | Failure]
+) -> tuple[str, ...]:
+    """The insights of the rows that failed, as far as a row says whom it is about: fewer than failed, if one does not."""
+    found = []
+    for row, result in zip(rows, results, strict=True):
+        if isinstance(result, Failure):
+            with suppress(KeyError, TypeError):
+                found.append(insight_id(partner, code.spec.name, code.subject_of(row)))
+    return tuple(found)
 
 
 def predict_all(model: FittedModel, rows: Sequence[FeatureRow], decimals: int) -> list[Prediction | Failure]:

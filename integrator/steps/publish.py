@@ -1,8 +1,9 @@
 """Publishing: what was scored becomes versions of insights, in one transaction per partner and use case.
 
 The partner's lock is taken first and held to the end. What was scored on older input, or by an older model on the same
-input, than what stands is discarded; only then does a version grow. A subject of the last publication that is no longer
-scored is withdrawn, once. The night publishes a scoring of all subjects, the stream one of the few that a record touched.
+input, than what stands is discarded; only then does a version grow. A subject of the last publication that has no row
+any longer is withdrawn, once; one whose row failed keeps what stands. The night publishes a scoring of all subjects, the
+stream one of the few that a record touched.
 """
 
 import json
@@ -77,8 +78,8 @@ def publish_some(
     """Publish a scoring of some subjects alone, in the caller's transaction; `tell` is the caller's, after its commit.
 
     The caller took the partner's lock *before* it read the input, so what stands is no newer than this. `rows` are
-    (ordinal, prediction, feature row); `asked` the insights that it was about: those without a row are withdrawn, of all
-    others nothing is said.
+    (ordinal, prediction, feature row); `asked` the insights that it was about: those without a row, made or failed, are
+    withdrawn, of all others nothing is said.
     """
     scored.stage(connection, rows)
     stands = insights.highest_position(connection, scoring.partner, asked)
@@ -178,9 +179,10 @@ def _plan(
                 plan.fresh.append((ordinal, candidate))
             else:
                 plan.confirmed.append(identity)
-    # A row that failed has no subject to go by: it may be any of those missing, so none is taken back.
-    if not scoring.failure_count:
-        for taken_back in _no_longer_scored(standing, seen, scoring, made):
+    # Whose row failed is still there, and keeps what stands. A failed row that does not say whom it is about may be any
+    # of those missing: then none is taken back.
+    if scoring.failure_count <= len(scoring.failed_insights):
+        for taken_back in _no_longer_scored(standing, seen.union(scoring.failed_insights), scoring, made):
             plan.fresh.append((None, taken_back))
             plan.withdrawn += 1
     return plan

@@ -17,7 +17,7 @@ from integrator.contracts.insight import Subject
 from integrator.steps.contexts import context_of
 from integrator.steps.earlier import last_said
 from integrator.steps.inference import Results, outcomes, predict_timed, reasons
-from integrator.steps.predictions import decimals_of, encode, restored, stored
+from integrator.steps.predictions import decimals_of, encode, failed_insights, restored, stored
 from integrator.steps.services import Services
 from integrator.steps.serving import Serving, model_of, serving
 from integrator.steps.shadow import ShadowReport, score_shadow
@@ -72,7 +72,8 @@ def score(services: Services, partner: str, use_case: str, *, run_id: str) -> Sc
     )  # fmt: skip
     results, latency = predict_timed(_model(services, now, scoring), rows, decimals, prepared_ms=prepared_ms)
     counts = outcomes(results)
-    scoring = replace(scoring, failure_count=counts["failure"])
+    failed = failed_insights(code, partner, rows, results)
+    scoring = replace(scoring, failure_count=counts["failure"], failed_insights=failed)
     _keep(services, scoring, rows, results, latency)
 
     def own_rows() -> list[FeatureRow]:

@@ -18,7 +18,7 @@ from integrator.steps.contexts import context_of
 from integrator.steps.earlier import last_said
 from integrator.steps.inference import outcomes, predict_timed, reasons
 from integrator.steps.live_models import Held
-from integrator.steps.predictions import encode, restored, stored
+from integrator.steps.predictions import encode, failed_insights, restored, stored
 from integrator.steps.publish import PublishReport, publish_some, tell
 from integrator.steps.score import rows_of
 from integrator.steps.services import Services
@@ -160,6 +160,7 @@ def _rescored(
     scoring = scored.Scoring(
         partner=partner, use_case=spec.name, run_id=run_id, scored_at=at, input_position=position, as_of=context.as_of,
         model_name=now.name, model_version=now.version, row_count=len(rows), failure_count=counts["failure"],
+        failed_insights=failed_insights(registry.use_case(spec.name), partner, rows, results),
     )  # fmt: skip
     kept = [
         (ordinal, encode(result), stored(row))

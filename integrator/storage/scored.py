@@ -16,7 +16,10 @@ COLUMNS = (("ordinal", "integer"), ("prediction", "jsonb"), ("feature_row", "jso
 
 @dataclass(frozen=True, kw_only=True)
 class Scoring:
-    """One scoring: which model, on which input, known as of when. Failed rows are counted, not kept."""
+    """One scoring: which model, on which input, known as of when.
+
+    Failed rows are counted, not kept; `failed_insights` are those they would have been of, as far as is known.
+    """
 
     partner: str
     use_case: str
@@ -28,6 +31,7 @@ class Scoring:
     model_version: str
     row_count: int
     failure_count: int
+    failed_insights: tuple[str, ...] = ()
 
 
 def replace(connection: Connection, scoring: Scoring, rows: Iterable[tuple[int, str, str]]) -> None:
@@ -36,14 +40,14 @@ def replace(connection: Connection, scoring: Scoring, rows: Iterable[tuple[int, 
     # The header is updated and not replaced: who publishes holds it, and sees either all of this scoring or nothing.
     connection.execute(
         text("""insert into ops.scoring (partner, use_case, run_id, scored_at, input_position, as_of, model_name,
-            model_version, row_count, failure_count)
+            model_version, row_count, failure_count, failed_insights)
           values (:partner, :use_case, :run_id, :scored_at, :input_position, :as_of, :model_name,
-            :model_version, :row_count, :failure_count)
+            :model_version, :row_count, :failure_count, :failed_insights)
           on conflict (partner, use_case) do update set run_id = excluded.run_id, scored_at = excluded.scored_at,
             input_position = excluded.input_position, as_of = excluded.as_of, model_name = excluded.model_name,
             model_version = excluded.model_version, row_count = excluded.row_count,
-            failure_count = excluded.failure_count"""),
-        scoring.__dict__,
+            failure_count = excluded.failure_count, failed_insights = excluded.failed_insights"""),
+        scoring.__dict__ | {"failed_insights": list(scoring.failed_insights)},
     )
     connection.execute(text("delete from ops.scored where partner = :partner and use_case = :use_case"), key)
     connection.exec_driver_sql(
@@ -93,11 +97,11 @@ def last(connection: Connection, partner: str, use_case: str) -> Scoring | None:
     """The last scoring, held until the transaction ends; None before the first."""
     row = connection.execute(
         text("""select partner, use_case, run_id, scored_at, input_position, as_of, model_name, model_version,
-          row_count, failure_count
+          row_count, failure_count, failed_insights
         from ops.scoring where partner = :partner and use_case = :use_case for share"""),
         {"partner": partner, "use_case": use_case},
     ).one_or_none()
-    return Scoring(**row._mapping) if row else None
+    return Scoring(**{**row._mapping, "failed_insights": tuple(row.failed_insights)}) if row else None
 
 
 def predictions(connection: Connection, partner: str, use_case: str) -> Iterator[tuple[int, str]]:

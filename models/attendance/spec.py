@@ -43,6 +43,10 @@ class Attendance:
 
         return rows(live, context, subjects)
 
+    def subject_of(self, row: FeatureRow) -> Subject:
+        """The event or series of a row."""
+        return Subject(**row["subject"])
+
     def rule(self) -> FittedModel:
         """The last known same step: the same weekday, hour or month."""
         from models.attendance.rule import RuleModel

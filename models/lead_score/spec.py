@@ -46,7 +46,11 @@ class LeadScore:
         rows = feature_rows(live, context.language, rates=known, earlier=context.earlier)
         if subjects is None:
             return rows
-        return [row for row in rows if Subject("contact", str(row["contact_id"]), str(row["platform"])) in subjects]
+        return [row for row in rows if self.subject_of(row) in subjects]
+
+    def subject_of(self, row: FeatureRow) -> Subject:
+        """The lead of a row."""
+        return Subject("contact", str(row["contact_id"]), str(row["platform"]))
 
     def rule(self) -> FittedModel:
         """The recent conversion rate, from the rows that carry it."""

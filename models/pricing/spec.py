@@ -40,6 +40,12 @@ class Pricing:
 
         return feature_rows(live, context, subjects)
 
+    def subject_of(self, row: FeatureRow) -> Subject:
+        """The product or tier of a row."""
+        from models.pricing.rows import subject_of
+
+        return subject_of(row["platform"], row["product"], row["tier"])
+
     def rule(self) -> FittedModel:
         """Keep the current price."""
         from models.pricing.predict import KeepPrice

@@ -144,13 +144,25 @@ def test_nothing_left_to_score_withdraws_all(alpha: Services, now: datetime) -> 
     assert publish(alpha, "alpha", "attendance", run_id="run-2").withdrawn == 1
 
 
-def test_a_failed_row_keeps_its_last_insight(alpha: Services, now: datetime) -> None:
+def test_a_failed_row_of_nobody_known_keeps_all_that_are_missing(alpha: Services, now: datetime) -> None:
     put_scored(alpha, "alpha", [prediction("gala"), prediction("expo")], position=10, at=now)
     publish(alpha, "alpha", "attendance", run_id="run-1")
     put_scored(alpha, "alpha", [prediction("expo")], position=11, at=now + HOUR, failures=1)
     assert publish(alpha, "alpha", "attendance", run_id="run-2").withdrawn == 0
     kept = current(alpha)["gala"]
     assert (kept.status, kept.checked_at) == ("ready", now)
+
+
+def test_a_failed_row_keeps_its_own_insight_and_no_other(alpha: Services, now: datetime) -> None:
+    put_scored(alpha, "alpha", [prediction(name) for name in ("gala", "expo", "gone")], position=10, at=now)
+    publish(alpha, "alpha", "attendance", run_id="run-1")
+    gala = current(alpha)["gala"]
+    put_scored(
+        alpha, "alpha", [prediction("expo")], position=11, at=now + HOUR, failures=1, failed=[gala.insight_id]
+    )  # fmt: skip
+    assert publish(alpha, "alpha", "attendance", run_id="run-2").withdrawn == 1
+    after = current(alpha)
+    assert (after["gone"].status, after["expo"].status, after["gala"]) == ("withdrawn", "ready", gala)
 
 
 def test_use_cases_and_partners_do_not_touch(alpha: Services, now: datetime) -> None:

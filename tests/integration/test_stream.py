@@ -3,11 +3,11 @@
 import os
 import signal
 import threading
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import httpx
 import pytest
@@ -17,11 +17,15 @@ from sqlalchemy.exc import IntegrityError
 from integrator.contracts.errors import InvalidInput
 from integrator.contracts.insight import parse
 from integrator.contracts.price_rules import PriceRule
+from integrator.steps.champions import Champions
+from integrator.steps.live_models import Held
 from integrator.steps.runs import exclude, recorded
 from integrator.steps.services import Services
 from integrator.steps.stream import Touched, react
+from integrator.steps.stream_memory import Memory
 from integrator.steps.stream_reactor import TRIES, Reactor, Turn
 from integrator.storage import price_rules, webhooks
+from models.base import FeatureRow, FittedModel, Prediction
 from tests.integration.dbt_runs import Dbt
 from tests.integration.dbt_runs import land as dbt_land
 from tests.pushing import caller
@@ -146,6 +150,46 @@ def test_withdrawn_consent_conversion_and_a_cancelled_show_are_taken_back(house:
     assert {leads["guest21"].status, leads["guest22"].status, shows["show5"].status} == {"withdrawn"}
     assert parse(leads["guest21"].document).value is None
     assert shows["show6"].status != "withdrawn", "what was not touched is not taken back for not being asked about"
+
+
+class Choking(Champions):
+    """What serves lead scores raises at one lead's row."""
+
+    def get(self, partner: str, use_case: str) -> Held:
+        held = super().get(partner, use_case)
+        return replace(held, model=ChokesAt(held.model, "guest24")) if use_case == "lead_score" else held
+
+
+@dataclass
+class ChokesAt:
+    """A model that one row makes raise."""
+
+    model: FittedModel
+    bad: str
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.model, name)
+
+    def predict(self, rows: Sequence[FeatureRow]) -> list[Prediction]:
+        if any(row["contact_id"] == self.bad for row in rows):
+            raise ZeroDivisionError
+        return self.model.predict(rows)
+
+
+def test_a_row_that_fails_keeps_its_own_insight_and_takes_nobody_elses_withdrawal_away(house: Services) -> None:
+    now = house.clock()
+    before = current(house, "alpha", "lead_score")
+    assert before["guest23"].status != "withdrawn"
+    later = {"updated_at": now.isoformat()}
+    denied = {"processing": "denied", "pooling": "denied"}
+    news = land(
+        house, "alpha", "contact", [contact(23, now, consent=denied, **later), contact(24, now, country="FR", **later)]
+    )  # fmt: skip
+    done = react(house, "alpha", news, run_id="stream", memory=Memory(house, Choking(house, 4)))
+    after = current(house, "alpha", "lead_score")
+    assert (done.failed, done.withdrawn) == (1, 1)
+    assert after["guest23"].status == "withdrawn" and parse(after["guest23"].document).value is None
+    assert after["guest24"] == before["guest24"]
 
 
 def test_an_older_batch_does_not_overwrite_the_stream(house: Services) -> None:

@@ -1,7 +1,6 @@
 """Feature rows of some subjects are, each, the rows they are among all: the stream and the night say the same."""
 
 from datetime import timedelta
-from typing import Any
 
 import polars as pl
 import pytest
@@ -10,18 +9,6 @@ from integrator.contracts.insight import Subject
 from models.base import Context
 from models.registry import use_case
 from tests import attendance_frames, lead_frames, pricing_frames
-
-Row = dict[str, Any]
-
-
-def subject_of(name: str, row: Row) -> Subject:
-    if name == "attendance":
-        return Subject(**row["subject"])
-    if name == "lead_score":
-        return Subject("contact", str(row["contact_id"]), str(row["platform"]))
-    if row["tier"]:
-        return Subject("tier", f"{row['product']}/{row['tier']}", row["platform"])
-    return Subject("product", row["product"], row["platform"])
 
 
 def frames() -> dict[str, tuple[pl.DataFrame, Context]]:
@@ -38,11 +25,12 @@ def test_some_are_what_they_are_among_all(name: str) -> None:
     code = use_case(name)
     every = code.rows(frame, context)
     assert len(every) > 3
-    by_subject = {subject_of(name, row): row for row in every}
+    assert [made.subject for made in code.rule().predict(every)] == [code.subject_of(row) for row in every]
+    by_subject = {code.subject_of(row): row for row in every}
     for subject in list(by_subject)[:: max(1, len(by_subject) // 5)]:
         assert code.rows(frame, context, None, {subject}) == [by_subject[subject]]
     few = set(list(by_subject)[:3])
-    assert [subject_of(name, row) for row in code.rows(frame, context, None, few)] == [
+    assert [code.subject_of(row) for row in code.rows(frame, context, None, few)] == [
         subject for subject in by_subject if subject in few
     ]
     assert code.rows(frame, context, None, set()) == []
