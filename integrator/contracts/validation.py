@@ -6,6 +6,7 @@ Reasons never carry a value that could be personal; statuses, currencies and zon
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import date
 from decimal import Clamped, Context, Decimal, DecimalException, InvalidOperation, Overflow, Rounded, Subnormal
 from functools import lru_cache
 from operator import attrgetter
@@ -144,7 +145,17 @@ def _moment(record: Record) -> InvalidInput:
         moment = getattr(record, name)
         if moment is not None and not EARLIEST <= moment.year <= LATEST:
             break
-    return InvalidInput(f"year {moment.year}; allowed: {EARLIEST} to {LATEST}", field=name)
+    return _year(name, moment.year)
+
+
+def _year(name: str, year: int) -> InvalidInput:
+    return InvalidInput(f"year {year}; allowed: {EARLIEST} to {LATEST}", field=name)
+
+
+def check_year(name: str, moment: date) -> None:
+    """Hold a date or a moment to years that every zone and every reckoning with it can hold."""
+    if not EARLIEST <= moment.year <= LATEST:
+        raise _year(name, moment.year)
 
 
 def check_attributes(attributes: Mapping[str, Any]) -> None:

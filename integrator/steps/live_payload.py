@@ -48,10 +48,11 @@ def read_payload(held: Held, item: Any) -> Payload:
     elif subject_id is None:
         raise InvalidInput("is missing; allowed: an id, or an object of id, platform and kind", field="subject")
     _refuse_addresses(said)
+    check_texts(said)
     if isinstance(said.get("attributes"), Mapping):
+        _check_attribute_texts(said["attributes"])
         said["attributes"], dropped = _without_personal(held, said["attributes"])
         personal |= dropped
-    check_texts({name: value for name, value in said.items() if isinstance(value, str)})
     facts = held.live.read(said)
     return Payload(
         subject_id=subject_id, platform=platform, kind=kind, facts=facts, personal=personal, identity=tuple(identity)
@@ -106,6 +107,13 @@ _NUMERIC = (
     "price",
     "unit_cost",
 )
+
+
+def _check_attribute_texts(attributes: Mapping[str, Any]) -> None:
+    """Names too: those of personal ones are kept with the answer."""
+    for name in attributes:
+        check_texts({"attributes": name})
+    check_texts({f"attributes.{name}": value for name, value in attributes.items()})
 
 
 def _without_personal(held: Held, attributes: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:

@@ -4,17 +4,18 @@ A payload's personal fields are taken off before anything else is done with it. 
 through the model at once; a bad one fails alone.
 """
 
+import logging
 import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from functools import cache
-from typing import TYPE_CHECKING, Any
+from functools import cache, partial
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy import Connection
 
-from integrator.contracts.errors import Conflict, Defect, IntegratorError, NotFound
+from integrator.contracts.errors import Conflict, Defect, IntegratorError, InvalidInput, NotFound
 from integrator.contracts.insight import Subject
 from integrator.steps.inference import outcomes, predict_timed, reasons
 from integrator.steps.live_documents import SCORE_PREFIX, Circumstances, Standing, score_document
@@ -24,11 +25,15 @@ from integrator.steps.predictions import OUTCOME_OF_STATUS, Failure, encode, res
 from integrator.steps.score import rows_of
 from integrator.steps.services import Services
 from integrator.storage import frames, inferences, live_scores, logs
+from integrator.storage.failures import place, said
 from integrator.storage.live_scores import Ground, Scored
 from models.base import Context, FeatureRow, Prediction
 
 if TYPE_CHECKING:
     import polars as pl
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 RUN = "live"
 """What stands for the run in the counts of inferences."""
@@ -76,13 +81,13 @@ def score_now(services: Services, held: Held, items: Sequence[Any]) -> list[Outc
     """
     began = time.perf_counter()
     now = services.clock()
-    said = [_read(held, item) for item in items]
-    payloads = [one for one in said if isinstance(one, Payload)]
+    read = [_tried(partial(read_payload, held, item)) for item in items]
+    payloads = [one for one in read if isinstance(one, Payload)]
     with services.database.partner(held.serving.partner) as connection:
         known = _Known(
             _grounds(connection, held, payloads), _erased(connection, held, payloads), now, _frame(services, held)
         )
-        asked = [_asked(services, held, one, known) for one in said]
+        asked = [_asked(services, held, one, known) for one in read]
         questions = [one for one in asked if isinstance(one, _Question)]
         prepared_ms = (time.perf_counter() - began) * 1000 / max(len(questions), 1)
         answers = iter(_answered(connection, held, questions, now, prepared_ms))
@@ -101,20 +106,24 @@ def count_failure(services: Services, partner: str, use_case: str, error: Except
         logs.event(connection, partner, "inference.failed", now, facts)
 
 
-def _read(held: Held, item: Any) -> Payload | IntegratorError:
+def _tried(make: Callable[[], T]) -> T | IntegratorError:
+    """What is made of one payload, or its error: also where it holds a value that no rule has foreseen."""
     try:
-        return read_payload(held, item)
+        return make()
     except IntegratorError as error:
         return error
+    except (ValueError, OverflowError) as error:  # the type alone: its words may repeat what was said
+        log.warning("a payload could not be read: %s in %s", said(error), place(error))
+        return InvalidInput(f"a value cannot be read: {type(error).__name__}; allowed: what the use case's fields hold")
 
 
 def _asked(
-    services: Services, held: Held, said: Payload | IntegratorError, known: _Known
+    services: Services, held: Held, read: Payload | IntegratorError, known: _Known
 ) -> _Question | IntegratorError:  # fmt: skip
-    try:
-        return said if isinstance(said, IntegratorError) else _question(services, held, said, known)
-    except IntegratorError as error:
-        return error
+    if isinstance(read, IntegratorError):
+        return read
+    found = _tried(partial(_question, services, held, read, known))
+    return found
 
 
 def _frame(services: Services, held: Held) -> Callable[[], "pl.DataFrame"]:

@@ -13,7 +13,7 @@ import polars as pl
 
 from integrator.contracts.errors import InvalidInput, NotFound, invalid
 from integrator.contracts.insight import Subject
-from integrator.contracts.validation import check_attributes
+from integrator.contracts.validation import check_attributes, check_year
 from models.attendance.attributes import flat_attributes
 from models.attendance.columns import whole
 from models.base import Context, FeatureRow, FittedModel
@@ -152,16 +152,19 @@ def _moment(name: str, value: Any, allowed: str) -> str:
         moment = datetime.fromisoformat(value) if isinstance(value, str) else None
     except ValueError:
         moment = None
-    if moment is None or moment.tzinfo is None or not 1900 <= moment.year <= 2200:
+    if moment is None or moment.tzinfo is None:
         raise invalid(name, value, allowed)
+    check_year(name, moment)
     return moment.isoformat()
 
 
 def _day(name: str, value: Any, allowed: str) -> str:
     try:
-        return date.fromisoformat(value if isinstance(value, str) else "").isoformat()
+        day = date.fromisoformat(value if isinstance(value, str) else "")
     except ValueError as error:
         raise invalid(name, value, allowed) from error
+    check_year(name, day)
+    return day.isoformat()
 
 
 def _weekday(name: str, value: Any, allowed: str) -> str:

@@ -15,7 +15,7 @@ from msgspec import UNSET, Meta, UnsetType
 from integrator.contracts.errors import InvalidInput
 from integrator.contracts.insight import Subject
 from integrator.contracts.records import AwareTime, Consent, Count, Scalar
-from integrator.contracts.validation import check_attributes, refusal
+from integrator.contracts.validation import check_attributes, check_year, refusal
 from models.base import Context, FeatureRow, FittedModel, Prediction
 from models.lead_score import explain
 from models.lead_score.columns import BUILT_IN, TEXTS
@@ -29,6 +29,7 @@ LARGEST_AMOUNT = 1e12
 REFUSED = "refused"
 """Key of a row that must not be scored, with the reason."""
 _NEVER_READ = ("updated_at",)
+_MOMENTS = ("created_at", "converted_at", "lost_at", "deleted_at", "updated_at")
 
 
 class Lead(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
@@ -70,6 +71,10 @@ class LiveLeads:
                 raise found from error
             raise InvalidInput(f"{found}; allowed: {', '.join(self.fields)}", field=found.field) from error
         check_attributes(lead.attributes)
+        for name in _MOMENTS:
+            moment = getattr(lead, name)
+            if isinstance(moment, datetime):
+                check_year(name, moment)
         facts: dict[str, Any] = msgspec.to_builtins(lead)
         return {name: value for name, value in facts.items() if name in payload}
 

@@ -6,7 +6,7 @@ events that go by the rule.
 
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -31,6 +31,7 @@ from integrator.storage.partners import Partner, register
 from integrator_realtime.app import create_app
 from integrator_realtime.routes import score as routes_score
 from models.base import TrainConfig
+from models.lead_score.live import LiveLeads
 from tests.attendance_frames import TODAY, arena
 from tests.feature_tables import put
 from tests.integration import attendance_features
@@ -44,6 +45,7 @@ MONDAY = TODAY + timedelta(days=7)
 PATH = "/v1/score/lead_score"
 TRAVEL = Partner(partner="travel", timezone="UTC", currency="USD", region="US")
 VENUE = Partner(partner="venue", timezone="Europe/London", currency="TWD", region="GB-ENG")
+WEST = Partner(partner="west", timezone="America/New_York", currency="USD", region="US")
 STRICT = Partner(partner="strict", timezone="UTC", currency="USD", region="US", default_processing="denied")
 
 
@@ -52,7 +54,7 @@ def installation(database: Any, server: Any, tmp_path_factory: pytest.TempPathFa
     """Travel scores leads; venue has events and prices; strict has nothing but a registration."""
     made = Services(Settings(home=tmp_path_factory.mktemp("home")), database, server.redis_url, lambda: MOMENT)
     make_relations(made)
-    for partner in (TRAVEL, STRICT, VENUE):
+    for partner in (TRAVEL, STRICT, VENUE, WEST):
         register(database, partner, MOMENT)
     put_leads(made, "travel", leads())
     assert train(made, "travel", "lead_score", TrainConfig(candidates=("logistic",)), run_id="t-1").promoted
@@ -83,6 +85,11 @@ def travel(installation: Services, http: httpx.Client) -> dict[str, str]:
 @pytest.fixture(scope="module")
 def venue(installation: Services, http: httpx.Client) -> dict[str, str]:
     return bearer(installation, http, "venue", "score:write insights:read")
+
+
+@pytest.fixture(scope="module")
+def west(installation: Services, http: httpx.Client) -> dict[str, str]:
+    return bearer(installation, http, "west", "score:write")
 
 
 @pytest.fixture(scope="module")
@@ -191,6 +198,46 @@ def test_in_a_batch_each_payload_stands_for_itself(http: httpx.Client, travel: d
     assert "1001 payloads" in ask(http, travel, [{"stage": "lead"}] * 1001, 422)["detail"]
     many = ask(http, travel, [{"stage": "lead", "attributes": {"visits": n}} for n in range(1000)])["scores"]
     assert len({one["id"] for one in many}) == 1000
+
+
+@pytest.mark.parametrize(
+    ("bad", "field", "allowed"),
+    [
+        ({"attributes": {"plan": "a\x00b"}}, "attributes.plan", "cannot be stored"),
+        ({"attributes": {"pl\x00an": "pro"}}, "attributes", "cannot be stored"),
+        ({"attributes": {"contact_email\x00": "ada@example.org"}}, "attributes", "cannot be stored"),
+        ({"created_at": "0001-01-01T00:00:00Z"}, "created_at", "allowed: 1900 to 2200"),
+        ({"created_at": "9999-12-31T23:59:59-10:00"}, "created_at", "allowed: 1900 to 2200"),
+        ({"converted_at": "0001-01-01T00:00:00Z"}, "converted_at", "allowed: 1900 to 2200"),
+    ],
+)
+def test_one_bad_lead_of_three_fails_alone(
+    http: httpx.Client, west: dict[str, str], bad: Any, field: str, allowed: str
+) -> None:
+    good = {"subject": "n1", "consent": {"processing": "granted"}, "attributes": {"plan": "pro"}}
+    first, found, last = ask(http, west, [good, {**good, **bad}, good])["scores"]
+    assert first["id"].startswith("scr_") and last["id"].startswith("scr_")
+    assert (found["status"], found["field"]) == (422, field) and allowed in found["detail"]
+    assert ask(http, west, {**good, **bad}, 422)["field"] == field
+
+
+def test_a_payload_that_breaks_the_reading_of_it_is_its_callers_alone(
+    http: httpx.Client, travel: dict[str, str], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whatever a value overflows that no rule has foreseen."""
+    read = LiveLeads.read
+
+    def reading(self: LiveLeads, payload: Mapping[str, Any]) -> dict[str, Any]:
+        if payload.get("source") == "a secret":
+            raise OverflowError(f"{payload['source']} is too large")
+        return read(self, payload)
+
+    monkeypatch.setattr(LiveLeads, "read", reading)
+    good, bad = {"stage": "lead"}, {"source": "a secret"}
+    first, found, last = ask(http, travel, [good, bad, good])["scores"]
+    assert (first["status"], found["status"], last["status"]) == ("ready", 422, "ready")
+    assert "secret" not in ask(http, travel, bad, 422)["detail"]
+    assert "OverflowError" in caplog.text and "secret" not in caplog.text
 
 
 def test_singles_that_come_at_once_go_together_and_each_has_its_own_answer(
@@ -310,3 +357,9 @@ def test_what_if_it_were_a_friday(http: httpx.Client, venue: dict[str, str], ins
     assert ask(http, venue, {"subject": "hall"}, path="/v1/score/attendance")["details"]["horizon"]
     far = ask(http, venue, {"subject": standing.subject.id, "date": "2030-01-01"}, 404, "/v1/score/attendance")
     assert "too far ahead" in far["detail"]
+    for name, value in (("date", "9999-12-31"), ("date", "0001-01-01"), ("starts_at", "9999-12-31T23:00:00-05:00")):
+        bad = {"subject": standing.subject.id, name: value}
+        scored, refused, again = ask(http, venue, [said, bad, said], path="/v1/score/attendance")["scores"]
+        assert scored["value"] == again["value"] == found["value"]
+        assert (refused["status"], refused["field"]) == (422, name) and "1900 to 2200" in refused["detail"]
+        assert ask(http, venue, bad, 422, "/v1/score/attendance")["field"] == name
