@@ -5,10 +5,13 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from integrator.contracts.insight import Contribution, Interval, Subject
+from sqlalchemy import Connection
+
+from integrator.contracts.insight import Contribution, Interval, Subject, insight_id
 from integrator.steps.predictions import RULE_VERSION, encode, rule_name, stored
+from integrator.steps.publish import Published, publish_some, tell
 from integrator.steps.services import Services
-from integrator.storage import scored
+from integrator.storage import insights, scored
 from integrator.storage.partners import Partner, register
 from models.base import Prediction
 
@@ -55,3 +58,24 @@ def put_scored(
     )
     with services.database.partner(partner) as connection:
         scored.replace(connection, scoring, rows)
+
+
+def publish_one(services: Services, partner: str, use_case: str, found: Prediction, *, position: int) -> None:
+    """What streaming does with the subject that a record touched."""
+    with services.database.partner(partner) as connection:
+        insights.lock(connection, partner)
+        published = one_published(services, connection, partner, use_case, found, position=position)
+    tell(services, published.publication)
+
+
+def one_published(
+    services: Services, connection: Connection, partner: str, use_case: str, found: Prediction, *, position: int
+) -> Published:
+    """The same within the caller's transaction, whose lock it has; nobody is told yet."""
+    at = services.clock()
+    scoring = scored.Scoring(
+        partner=partner, use_case=use_case, run_id=f"stream-{position}", scored_at=at, input_position=position, as_of=at,
+        model_name=rule_name(use_case), model_version=RULE_VERSION, row_count=1, failure_count=0,
+    )  # fmt: skip
+    asked = frozenset({insight_id(partner, use_case, found.subject)})
+    return publish_some(services, connection, scoring, [(0, encode(found), stored({}))], asked)

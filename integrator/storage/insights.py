@@ -93,7 +93,7 @@ def _standing(facts: Mapping[Any, Any]) -> Standing:
 
 
 def stage(connection: Connection, rows: Iterable[Sequence[object]]) -> int:
-    """COPY new versions (columns of `STAGED`) into the temporary table `publishing`, until commit; once a transaction."""
+    """COPY new versions (columns of `STAGED`) into the temporary table `publishing`, until commit or staged anew."""
     session_table(connection, "publishing", STAGED)
     count = copy(connection, "publishing", STAGED, rows)
     if count > FEW:
@@ -171,10 +171,15 @@ def log_publication(
 
 
 def current(connection: Connection, partner: str, use_case: str, only: Collection[str] | None = None) -> list[Served]:
-    """Every current insight of a use case; with `only`, those of these insight ids."""
+    """Every current insight of a use case; with `only`, all of the subject ids that these insight ids are about.
+
+    Platforms and kinds may share a subject id, and who reads it has to see that there are several.
+    """
+    about = """and subject_id = any(array(
+          select subject_id from insights.current where partner = :partner and insight_id = any(:only)))"""
     rows = connection.execute(
         text(f"""select {_SERVED} from insights.current
-        where partner = :partner and use_case = :use_case {"" if only is None else "and insight_id = any(:only)"}"""),
+        where partner = :partner and use_case = :use_case {"" if only is None else about}"""),
         {"partner": partner, "use_case": use_case} | ({} if only is None else {"only": list(only)}),
     )
     return [Served(**row._mapping) for row in rows]

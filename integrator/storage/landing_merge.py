@@ -99,12 +99,14 @@ def _chain(connection: Connection, kind: str, scope: dict[str, Any]) -> int:
 
 
 def session_table(connection: Connection, name: str, columns: Sequence[tuple[str, str]]) -> None:
-    """A temporary table (names and SQL types) that stays with the session and is empty at each transaction's beginning.
+    """An empty temporary table (names and SQL types) that stays with the session; it empties as the transaction ends.
 
     One made anew for each transaction costs more than the few rows that mostly go through it, and swells the catalog.
+    Asked for twice in one transaction, what it held the first time is gone.
     """
     definition = ", ".join(f"{column} {kind}" for column, kind in columns)
     connection.exec_driver_sql(f"create temporary table if not exists {name} ({definition}) on commit delete rows")
+    connection.exec_driver_sql(f"delete from {name}")
 
 
 def copy(connection: Connection, table: str, columns: Sequence[tuple[str, str]], rows: Iterable[Sequence[Any]]) -> int:

@@ -66,6 +66,7 @@ def write_staged(
 ) -> int:  # fmt: skip
     """One message for every staged version and active endpoint that wants it, around the document's own bytes.
 
+    A small change is one against the last message that arrived or still may: what failed for good was never heard.
     `references` stand in place of documents that are too large, by insight id.
     """
     given = references or {}
@@ -89,7 +90,8 @@ def write_staged(
           left join lateral (
             select o.insight_status, o.value from ops.outbox o
             where e.minimum_change is not null and o.partner = :partner and o.endpoint_id = e.endpoint_id
-              and o.insight_id = p.insight_id order by o.insight_version desc limit 1) last on true
+              and o.insight_id = p.insight_id and o.status <> 'failed'
+            order by o.insight_version desc limit 1) last on true
           left join unnest(cast(:ids as text[]), cast(:data as text[])) r(insight_id, data) using (insight_id)
           where e.minimum_change is null or last.insight_status is distinct from p.status
             or p.value is null or last.value is null

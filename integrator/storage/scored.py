@@ -63,7 +63,7 @@ def replace(connection: Connection, scoring: Scoring, rows: Iterable[tuple[int, 
 
 
 def stage(connection: Connection, rows: Iterable[tuple[int, str, str]]) -> None:
-    """Keep a scoring of some subjects in `scored_staged`, until commit: the last scoring of all is not touched."""
+    """Keep a scoring of some subjects in `scored_staged`, until commit or staged anew: the last scoring of all is not touched."""
     session_table(connection, "scored_staged", COLUMNS)
     copy(connection, "scored_staged", COLUMNS, rows)
 

@@ -16,7 +16,7 @@ from integrator.delivery.cache import channel as cache_channel
 from integrator.steps.publish import fill_cache, publish
 from integrator.steps.services import Services
 from integrator.storage import insights, logs
-from tests.publishing import prediction, put_scored
+from tests.publishing import one_published, prediction, put_scored
 
 
 @pytest.fixture
@@ -52,6 +52,22 @@ def test_a_subject_scored_twice_is_published_once(alpha: Services) -> None:
     report = out(alpha, prediction("gala", 900.0), prediction("gala", 100.0), prediction("expo"))
     assert (report.changed, report.discarded) == (2, 1)
     assert parse(current(alpha)["gala"].document).value == 900
+
+
+def test_two_publications_in_one_transaction_are_each_of_their_own(alpha: Services) -> None:
+    """What was staged for the first is neither published nor logged with the second."""
+    with alpha.database.partner("alpha") as connection:
+        insights.lock(connection, "alpha")
+        first = one_published(alpha, connection, "alpha", "attendance", prediction("gala"), position=10)
+        second = one_published(alpha, connection, "alpha", "attendance", prediction("expo"), position=11)
+        again = one_published(alpha, connection, "alpha", "attendance", prediction("gala", 950.0), position=12)
+    assert [one.report.changed for one in (first, second, again)] == [1, 1, 1]
+    assert {name: one.insight_version for name, one in current(alpha).items()} == {"gala": 2, "expo": 1}
+    with alpha.database.partner("alpha") as connection:
+        logged = connection.execute(
+            text("select run_id, subject_id from ops.prediction_log order by input_position")
+        ).all()
+    assert [tuple(row) for row in logged] == [("stream-10", "gala"), ("stream-11", "expo"), ("stream-12", "gala")]
 
 
 def test_no_scored_rows_at_all_and_nothing_standing(alpha: Services) -> None:

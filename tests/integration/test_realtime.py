@@ -18,8 +18,9 @@ from integrator.security.clients import NewClient
 from integrator.steps.publish import publish
 from integrator.steps.services import Services
 from integrator.storage import insights
+from integrator.storage.cache import subject_key
 from integrator_realtime.app import create_app
-from tests.publishing import prediction, put_scored
+from tests.publishing import prediction, publish_one, put_scored
 from tests.serving import serving
 
 ISSUER = "http://127.0.0.1:8080"
@@ -227,6 +228,21 @@ def test_ambiguous_ids(http: httpx.Client, alpha: NewClient) -> None:
     assert "event, series" in is_problem(http.get("/v1/insights/attendance/both", headers=header), 409)["detail"]
     one = http.get("/v1/insights/attendance/both?kind=series", headers=header)
     assert one.json()["subject"]["kind"] == "series"
+
+
+def test_an_id_that_several_share_stays_ambiguous_when_one_is_published_anew(
+    http: httpx.Client, services: Services, beta: NewClient
+) -> None:
+    """The subject's key has expired; a sale on one platform fills it again, and with the other platform's insight."""
+    header, path = bearer(http, beta), "/v1/insights/pricing/Ticket"
+    both = [prediction("Ticket", 30.0, subject=Subject("product", "Ticket", name)) for name in ("pretix", "shopify")]
+    put_scored(services, "beta", both, position=10, at=services.clock(), use_case="pricing")
+    publish(services, "beta", "pricing", run_id="run-1")
+    services.cache.client.delete(subject_key("beta", "pricing", "Ticket"))
+    publish_one(services, "beta", "pricing", prediction("Ticket", 31.0, subject=both[0].subject), position=11)
+    assert "pretix, shopify" in is_problem(http.get(path, headers=header), 409)["detail"]
+    answers = {name: http.get(f"{path}?platform={name}", headers=header).json() for name in ("pretix", "shopify")}
+    assert {name: found["value"] for name, found in answers.items()} == {"pretix": 31.0, "shopify": 30.0}
 
 
 def test_a_refusal_is_an_answer(http: httpx.Client, alpha: NewClient) -> None:

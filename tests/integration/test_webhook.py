@@ -1,5 +1,6 @@
 """Webhooks from the outbox to a real receiver: signatures, retries, refusals, crashes, and what is not connected to."""
 
+import json
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -138,7 +139,13 @@ def test_gone_disables_and_tells(clean: Services, receiver: Receiver) -> None:
         assert (gone.status, gone.status_reason) == ("disabled", "it answered 410 Gone")
         assert {row.status for row in rows(clean) if row.endpoint_id == gone.endpoint_id} == {"failed"}
         deliver(clean, "alpha")
-        assert b'"type":"endpoint.disabled"' in other.got[0][1]
+        told = json.loads(other.got[0][1])
+        assert told["type"] == "endpoint.disabled"
+        assert told["data"].keys() == {"endpoint_id", "reason", "given_up"}
+        assert told["data"]["endpoint_id"] == gone.endpoint_id
+    with clean.database.partner("alpha") as connection:
+        facts = connection.execute(text("select data from ops.event_log where kind = 'endpoint.disabled'")).scalar_one()
+    assert facts == told["data"], "and nowhere its address, which may hold a token"
     put_out(clean, "gala", "expo", position=11, value=1.0)
     assert not [row for row in rows(clean) if row.status == "pending"]
 

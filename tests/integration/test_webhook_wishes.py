@@ -99,6 +99,21 @@ def test_small_changes_are_kept_back_until_they_add_up(services: Services) -> No
     assert [row.insight_version for row in rows(services)][2:] == [7, 8, 9], "to and from nothing, and another status"
 
 
+def test_a_change_is_small_against_what_arrived_and_not_against_what_failed(services: Services) -> None:
+    made = add(services, "https://a.example/", minimum_change=0.05)
+    put_out(services, "gala", position=10, value=100.0)
+    put_out(services, "gala", position=11, value=200.0)
+    put_out(services, "gala", position=12, value=205.0)
+    assert [row.insight_version for row in rows(services)] == [1, 2], "that of 200 may still arrive"
+    with services.database.batch() as connection:
+        connection.execute(text("update ops.outbox set status = 'delivered' where insight_version = 1"))
+    with services.database.partner("alpha") as connection:
+        assert outbox.give_up(connection, "alpha", made.endpoint_id, services.clock()) == 1
+    put_out(services, "gala", position=13, value=206.0)
+    put_out(services, "gala", position=14, value=207.0)
+    assert [row.insight_version for row in rows(services)] == [1, 2, 4]
+
+
 def test_a_document_that_is_too_large_is_referred_to(services: Services, receiver: Receiver) -> None:
     add(services, receiver.url)
     horizon = [{"at": f"day-{n}", "p10": n, "p50": n + 1, "p90": n + 2} for n in range(1_000)]

@@ -26,7 +26,10 @@ class CacheChannel:
 
 
 def fill(database: Database, cache: Cache, partner: str, use_case: str, only: Collection[str] | None = None) -> int:
-    """Every current document of a use case, or of the insight ids `only`, newer than what is cached; how many were."""
+    """Every current document of a use case, or of the subjects of `only`, newer than what is cached; how many were.
+
+    A subject is filled whole: one field of several would be taken for all there is, and the others would never expire.
+    """
     with database.partner(partner) as connection:
         current = insights.current(connection, partner, use_case, only)
     return cache.fill(partner, use_case, ((served.subject_id, cached(served)) for served in current))

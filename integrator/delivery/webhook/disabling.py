@@ -14,11 +14,14 @@ DISABLED = "endpoint.disabled"
 
 
 def disable(connection: Connection, endpoint: Endpoint, reason: str, now: datetime) -> None:
-    """Send nothing there any more; what waited has failed and can be asked for again."""
+    """Send nothing there any more; what waited has failed and can be asked for again.
+
+    It is told by endpoint and without its address, which may hold a token.
+    """
     partner = endpoint.partner
     webhooks.disable(connection, partner, endpoint.endpoint_id, reason)
     given_up = outbox.give_up(connection, partner, endpoint.endpoint_id, now)
-    facts = {"endpoint_id": endpoint.endpoint_id, "url": endpoint.url, "reason": reason, "given_up": given_up}
+    facts = {"endpoint_id": endpoint.endpoint_id, "reason": reason, "given_up": given_up}
     logs.event(connection, partner, DISABLED, now, facts)
     body = json.dumps({"type": DISABLED, "timestamp": rfc3339(now), "data": facts}, separators=(",", ":"))
     for other in webhooks.for_partner(connection, partner):
