@@ -32,7 +32,7 @@ def main() -> int:
         settings = load_settings()
         if arguments.home is not None:
             settings = settings.model_copy(update={"home": arguments.home})
-        tls = server_options(settings)
+        options = server_options(settings)
         services = open_services(settings)
         port = free_port(settings.realtime_port if arguments.port is None else arguments.port)
     except IntegratorError as error:
@@ -40,7 +40,7 @@ def main() -> int:
         return error.exit_code
     # A lookup waits for the interpreter several times; beside pushes being read, 5 ms each time are its 99th percentile.
     sys.setswitchinterval(SWITCH_SECONDS)
-    url = f"{'https' if tls else 'http'}://{HOST}:{port}"
+    url = f"{'https' if settings.tls_cert else 'http'}://{HOST}:{port}"
     app = create_app(services, issuer=arguments.public_url or url, deliver=not arguments.no_webhooks, warm=True)
     # What has been loaded by now stays; searching it for garbage again and again would stop everybody for 50 ms.
     gc.collect()
@@ -49,7 +49,7 @@ def main() -> int:
     # Forwarded addresses are not believed: who is a trusted proxy is decided by the connection itself.
     config = uvicorn.Config(
         app, host=settings.realtime_host, port=port, log_level="warning", access_log=False, server_header=False,
-        proxy_headers=False, **tls,
+        proxy_headers=False, **options,
     )  # fmt: skip
     server = Server(config)
     with suppress(KeyboardInterrupt):  # which it says again once it has ended in order

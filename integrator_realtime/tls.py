@@ -9,17 +9,17 @@ from ipaddress import ip_address, ip_network
 from typing import Any, cast
 
 from starlette.requests import HTTPConnection
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from integrator.contracts.errors import InvalidInput, Unauthorized, invalid
 from integrator.security.certificates import from_header
 from integrator.settings import Settings
+from integrator_realtime.protocol import Protocol
 
 SCOPE_KEY = "client_certificate"
 
 
-class CertificateProtocol(HttpToolsProtocol):
-    """uvicorn's own, which also passes the peer's certificate (DER) to the application."""
+class CertificateProtocol(Protocol):
+    """The service's own, which also passes the peer's certificate (DER) to the application."""
 
     _certificate: bytes | None = None
 
@@ -41,7 +41,7 @@ def server_options(settings: Settings) -> dict[str, Any]:
     if settings.tls_cert is None:
         if settings.tls_key is not None or settings.tls_client_ca is not None:
             raise InvalidInput("INTEGRATOR_TLS_KEY and INTEGRATOR_TLS_CLIENT_CA need INTEGRATOR_TLS_CERT beside them")
-        return {}
+        return {"http": Protocol}
     for name in ("tls_cert", "tls_key", "tls_client_ca"):
         path = getattr(settings, name)
         if path is not None and not path.is_file():

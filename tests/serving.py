@@ -9,6 +9,7 @@ from typing import Any
 import uvicorn
 
 from integrator.embedded.endpoints import HOST, free_port
+from integrator_realtime.protocol import Protocol
 from integrator_realtime.server import Server
 
 
@@ -16,7 +17,9 @@ from integrator_realtime.server import Server
 def serving(app: Any, *, port: int | None = None, **options: Any) -> Iterator[str]:
     """The base address, while it serves; a free port unless said; `options` are uvicorn's, e.g. of TLS."""
     port = port or free_port()
-    config = uvicorn.Config(app, host=HOST, port=port, log_level="error", access_log=False, **options)
+    config = uvicorn.Config(
+        app, host=HOST, port=port, log_level="error", access_log=False, **{"http": Protocol, **options}
+    )
     server = Server(config)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()

@@ -19,6 +19,7 @@ from integrator.security import certificates, clients
 from integrator.security.clients import NewClient
 from integrator.steps.services import Services
 from integrator_realtime.app import create_app
+from integrator_realtime.protocol import Protocol
 from integrator_realtime.tls import Certificates, server_options
 from tests.certificates import Authority, der_of
 from tests.serving import serving
@@ -203,7 +204,7 @@ def test_only_a_trusted_proxys_header_counts(services: Services, pairs: dict[str
 
 def test_half_a_setting_is_named(services: Services, authority: Authority, tmp_path: Path) -> None:
     plain = services.settings
-    assert server_options(plain) == {}
+    assert server_options(plain) == {"http": Protocol}
     text = tmp_path / "text.pem"
     text.write_text("no certificate")
     certificate, key = authority.issue("half", x509.DNSName("half.example"))
