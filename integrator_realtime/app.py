@@ -1,5 +1,6 @@
 """The application: everything the service needs, put together by one function."""
 
+import logging
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -13,6 +14,7 @@ from integrator.steps.host_sync import keep_syncing
 from integrator.steps.relay import keep_relaying
 from integrator.steps.services import Services
 from integrator.steps.write_back_run import keep_writing_back
+from integrator.storage.failures import traced
 from integrator_realtime import openapi, problems
 from integrator_realtime.cors import Cors
 from integrator_realtime.gateway import Gateway
@@ -50,9 +52,17 @@ class Service(FastAPI):
     lookups: Lookups
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
-        """One request, or the life of the process."""
-        if not await self.lookups.answered(scope, send):
-            await super().__call__(scope, receive, send)
+        """One request, or the life of the process.
+
+        A request that failed is answered by then: raised further, the server would log it with the data it failed at.
+        """
+        try:
+            if not await self.lookups.answered(scope, send):
+                await super().__call__(scope, receive, send)
+        except Exception as error:
+            if scope["type"] == "lifespan":
+                raise
+            logging.getLogger(__name__).error("%s %s ended: %s", scope["type"], scope["path"], traced(error))
 
 
 def create_app(

@@ -21,6 +21,7 @@ from integrator.contracts.errors import (
     allowed_by,
 )
 from integrator.storage.database import LOST
+from integrator.storage.failures import traced
 
 log = logging.getLogger(__name__)
 
@@ -141,6 +142,7 @@ def _reason(found: Mapping[str, Any]) -> str:
 
 
 def _unexpected(request: Request, error: Exception) -> Response:
-    log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+    request_id = request.scope.get("request_id")
+    log.error("%s %s failed, %s: %s", request.method, request.url.path, request_id, traced(error))
     detail = "something went wrong on our side; the request's id finds it in our log"
     return problem(request, 500, "defect", detail, headers=request.scope.get("cors_headers"))

@@ -18,6 +18,7 @@ from integrator.steps.records_in import Rules
 from integrator.steps.services import Services
 from integrator.steps.stream_reactor import Reactor, Turn
 from integrator.storage import partners
+from integrator.storage.failures import traced
 from integrator_stream.backlog import Backlog
 from integrator_stream.consumer import Consumer
 from integrator_stream.dead_letters import DeadLetters
@@ -155,8 +156,8 @@ class Worker:
                 await work()
             except (TransientError, SQLAlchemyError) as error:
                 log.warning("%s waits: %s", work.__name__.strip("_"), type(error).__name__)
-            except Exception:
-                log.exception("%s failed", work.__name__.strip("_"))
+            except Exception as error:
+                log.error("%s failed: %s", work.__name__.strip("_"), traced(error))
 
     async def _commit(self) -> None:
         self._consumer.commit()

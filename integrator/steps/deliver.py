@@ -13,6 +13,7 @@ from integrator.delivery.webhook.dispatcher import Delivered, Dispatcher
 from integrator.security.addresses import Guard
 from integrator.steps.services import Services
 from integrator.storage import outbox, partners
+from integrator.storage.failures import said, traced
 
 log = logging.getLogger(__name__)
 
@@ -59,9 +60,9 @@ def keep_delivering(
         try:
             worker.run(stop)
         except (TransientError, SQLAlchemyError) as error:
-            log.warning("webhooks wait: %s", getattr(error, "orig", error))
-        except Exception:
-            log.exception("the webhook worker ended")
+            log.warning("webhooks wait: %s", said(error))
+        except Exception as error:
+            log.error("the webhook worker ended: %s", traced(error))
         stop.wait(poll_seconds)
 
 

@@ -19,6 +19,7 @@ from integrator.steps.host_databases import get, reached
 from integrator.steps.services import Services
 from integrator.steps.turns import keep_taking_turns
 from integrator.storage import host_databases, logs
+from integrator.storage.failures import traced
 from integrator.storage.host_databases import HostDatabase
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ def _tried(services: Services, partner: str, name: str, stop: threading.Event | 
         log.warning("host database %s of %s: %s", name, partner, error)
         return SyncReport(name=name, complete=False, error=str(error))
     except Exception as error:  # a defect in one must not end the thread that serves all
-        log.exception("host database %s of %s was not written", name, partner)
+        log.error("host database %s of %s was not written: %s", name, partner, traced(error))
         _note_defect(services, partner, name, error)
         return SyncReport(name=name, complete=False, error=f"a defect: {type(error).__name__}")
 

@@ -20,6 +20,7 @@ from integrator.steps.services import Services
 from integrator.storage import backfills, connections, logs
 from integrator.storage.backfills import Backfill
 from integrator.storage.connections import PlatformConnection
+from integrator.storage.failures import traced
 
 OnPage = Callable[[LandingResult], None]
 log = logging.getLogger(__name__)
@@ -240,7 +241,7 @@ def _note_failure(services: Services, account: PlatformConnection, error: Except
     permanent = isinstance(error, PermanentError)
     reason = str(error) if known else f"a defect in {account.platform}: {type(error).__name__}"
     if not known:
-        log.error("pulling %s of %s failed", account.connection_id, account.partner, exc_info=error)
+        log.error("pulling %s of %s failed: %s", account.connection_id, account.partner, traced(error))
     with services.database.partner(account.partner) as connection:
         if permanent:
             connections.set_status(connection, account.partner, account.connection_id, "failed", reason)
@@ -255,7 +256,7 @@ def _note_backfill_failure(
     reason = str(error) if isinstance(error, IntegratorError) else f"a defect: {type(error).__name__}"
     status = "waiting" if isinstance(error, TransientError) else "failed"
     if not isinstance(error, IntegratorError):
-        log.error("backfill %s of %s failed", backfill.backfill_id, account.partner, exc_info=error)
+        log.error("backfill %s of %s failed: %s", backfill.backfill_id, account.partner, traced(error))
     now = services.clock()
     with services.database.partner(account.partner) as connection:
         backfills.end(connection, backfill, status, reason, now)

@@ -16,6 +16,7 @@ from integrator.steps.contexts import context_at
 from integrator.steps.readiness import note_reached
 from integrator.steps.services import Services
 from integrator.storage import logs, partners, pooling
+from integrator.storage.failures import traced
 from integrator.storage.partners import Partner
 from integrator.storage.pooling import Standing
 from models import registry
@@ -66,7 +67,7 @@ def pool(services: Services, use_case: str, *, run_id: str, only_missing: bool =
     try:
         report = train_pooled(services, use_case, run_id=run_id, only_missing=only_missing)
     except Exception as error:
-        log.exception("%s.%s could not be trained", use_case, POOLED)
+        log.error("%s.%s could not be trained: %s", use_case, POOLED, traced(error))
         # The type alone: a message may repeat a value of somebody's rows, and this one is read by everybody's operator.
         report = PooledReport(outcome="failed", reason=type(error).__name__)
     with services.database.service() as connection:
@@ -79,7 +80,7 @@ def pool(services: Services, use_case: str, *, run_id: str, only_missing: bool =
             judge(partner)
             note_reached(services, partner, use_case)
         except Exception as error:  # one partner's rows stop nobody else
-            log.exception("%s.%s could not be judged for %s", use_case, POOLED, partner)
+            log.error("%s.%s could not be judged for %s: %s", use_case, POOLED, partner, traced(error))
             report = replace(report, has_failures=True)
             facts = {"use_case": use_case, "run_id": run_id, "reason": type(error).__name__}
             _event(services, partner, "pooled.not_judged", facts)
@@ -205,7 +206,7 @@ def _members(
             as_of = _newest(frame, services.clock())
             member = code.member(frame, nameless(context_at(entry, as_of), as_of))
         except Exception as error:  # whatever one partner's rows raise, the others' model must not miss
-            log.exception("rows of %s could not be pooled for %s", partner, use_case)
+            log.error("rows of %s could not be pooled for %s: %s", partner, use_case, traced(error))
             has_failures = True
             facts = {"use_case": use_case, "run_id": run_id, "reason": type(error).__name__}
             _event(services, partner, "pooled.left_out", facts)

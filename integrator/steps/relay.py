@@ -9,6 +9,7 @@ from integrator.contracts.errors import TransientError
 from integrator.delivery.kafka.channel import relay_of
 from integrator.steps.services import Services
 from integrator.storage import partners
+from integrator.storage.failures import traced
 
 log = logging.getLogger(__name__)
 
@@ -35,5 +36,5 @@ def keep_relaying(services: Services, stop: threading.Event, *, poll_seconds: fl
                 relay.relay(services.database, partner, services.clock)
             except (TransientError, SQLAlchemyError) as error:
                 log.warning("insights of %s wait: %s", partner, type(error).__name__)
-            except Exception:
-                log.exception("insights of %s were not produced", partner)
+            except Exception as error:
+                log.error("insights of %s were not produced: %s", partner, traced(error))

@@ -13,13 +13,14 @@ from dataclasses import dataclass, field
 
 from sqlalchemy import Connection
 
-from integrator.contracts.errors import IntegratorError, TransientError
+from integrator.contracts.errors import TransientError
 from integrator.steps.champions import Champions
 from integrator.steps.services import Services
 from integrator.steps.stream import react
 from integrator.steps.stream_memory import Memory
 from integrator.storage import logs, partners, step_runs, stream_positions
 from integrator.storage.database import LOST
+from integrator.storage.failures import said
 from integrator.storage.stream_positions import Look, Waiting
 from integrator.storage.touched import Touched
 
@@ -199,7 +200,7 @@ class Reactor:
         if is_away:
             log.warning("the stream of %s waits: %s", partner, type(error).__name__)
             return Turn(partner=partner, failed=1), rest
-        log.warning("the stream of %s failed, try %d of %d: %s", partner, state.tries, TRIES, _said(error))
+        log.warning("the stream of %s failed, try %d of %d: %s", partner, state.tries, TRIES, said(error))
         if state.tries < TRIES:
             return Turn(partner=partner, failed=1), rest
         try:
@@ -212,7 +213,7 @@ class Reactor:
         with self._services.database.partner(partner) as connection:
             _, waiting = self._look(connection, partner)
             piece = waiting[:PIECE]
-            self._leave(connection, partner, len(piece), _said(error))
+            self._leave(connection, partner, len(piece), said(error))
         state.done |= {one.record: one.last for one in piece}
         state.tries = 0
         return Turn(partner=partner, left=len(piece), failed=1)
@@ -241,8 +242,3 @@ class Reactor:
         facts = {"records": count, "reason": reason}
         logs.event(connection, partner, "stream.left_to_night", self._services.clock(), facts)
         log.warning("the stream of %s leaves %d records to the night: %s", partner, count, reason)
-
-
-def _said(error: Exception) -> str:
-    """Our own words; of what others raise the kind alone, for their words may repeat values of the records."""
-    return str(error)[:500] if isinstance(error, IntegratorError) else type(error).__name__

@@ -24,6 +24,7 @@ from integrator.steps.write_back import Open, opened, records_of, state
 from integrator.storage import host_databases, logs
 from integrator.storage import write_back as stored
 from integrator.storage.connections import PlatformConnection
+from integrator.storage.failures import traced
 from integrator.storage.write_back import Outcome
 
 log = logging.getLogger(__name__)
@@ -100,7 +101,7 @@ def _tried(
         log.warning("write-back of %s of %s: %s", connection_id, partner, error)
         return RunReport(connection_id=connection_id, complete=False, error=str(error))
     except Exception as error:  # a defect in one must not end the thread that serves all
-        log.exception("write-back of %s of %s failed", connection_id, partner)
+        log.error("write-back of %s of %s failed: %s", connection_id, partner, traced(error))
         reason = f"a defect: {type(error).__name__}"
         _note_defect(services, partner, connection_id, reason)
         return RunReport(connection_id=connection_id, complete=False, error=reason)

@@ -89,7 +89,7 @@ class Database:
 
     @staticmethod
     def _engine(url: URL) -> Engine:
-        engine = create_engine(url, pool_size=4, max_overflow=8, pool_use_lifo=True)
+        engine = create_engine(url, pool_size=4, max_overflow=8, pool_use_lifo=True, hide_parameters=True)
         event.listen(engine, "checkin", _note_use)
         event.listen(engine, "checkout", partial(_require_alive, engine))
         return engine

@@ -17,7 +17,7 @@ LONGEST = 500
 def said(error: BaseException) -> str:
     """Our own words; of a database its kind and SQLSTATE; of whatever else the kind."""
     if isinstance(error, IntegratorError):
-        return f"{type(error).__name__}: {error}"[:LONGEST]
+        return str(error)[:LONGEST]
     origin = error.orig if isinstance(error, DBAPIError) else error
     state = origin.sqlstate if isinstance(origin, psycopg.Error) else None
     return (

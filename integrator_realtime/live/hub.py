@@ -19,6 +19,7 @@ from integrator.security.tokens import Access
 from integrator.steps.services import Services
 from integrator.storage import live
 from integrator.storage.cache import PUBLISHED
+from integrator.storage.failures import traced
 from integrator.storage.insights import Served
 from integrator.storage.live import Wanted
 from integrator_realtime.gateway import Gateway
@@ -139,8 +140,8 @@ class Hub:
                     pause = FRESHNESS_SECONDS
             except (TransientError, SQLAlchemyError) as error:
                 log.warning("the news of %s wait: %s", feed.partner, type(error).__name__)
-            except Exception:
-                log.exception("the news of %s were not read", feed.partner)
+            except Exception as error:
+                log.error("the news of %s were not read: %s", feed.partner, traced(error))
             with suppress(TimeoutError):
                 async with asyncio.timeout(pause):
                     await feed.news.wait()
@@ -151,8 +152,8 @@ class Hub:
                 await self._hear()
             except (RedisError, OSError, TimeoutError) as error:
                 log.warning("live updates go on without Redis: %s", type(error).__name__)
-            except Exception:
-                log.exception("live updates go on without Redis")
+            except Exception as error:
+                log.error("live updates go on without Redis: %s", traced(error))
             finally:
                 self.listening = False
             self._look()
@@ -195,8 +196,8 @@ class Hub:
                 await self._look_after()
             except (TransientError, SQLAlchemyError) as error:
                 log.warning("who may stay could not be read: %s", type(error).__name__)
-            except Exception:
-                log.exception("who may stay could not be read")
+            except Exception as error:
+                log.error("who may stay could not be read: %s", traced(error))
 
     async def _look_after(self) -> None:
         streams = self._streams()

@@ -81,7 +81,7 @@ def engine(url: URL, tls: str, partner: str, rules: Rules) -> Engine:
     name = url.get_backend_name()
     as_text: dict[str, Any] = {"json_serializer": str, "json_deserializer": _text} if name != "sqlite" else {}
     if name == "sqlite":
-        made = create_engine("sqlite://", poolclass=NullPool)
+        made = create_engine("sqlite://", poolclass=NullPool, hide_parameters=True)
         file = sqlite_file(url, partner, rules.folder)
         event.listen(made, "do_connect", lambda *_: _open_file(file), retval=True)
         return made
@@ -91,11 +91,12 @@ def engine(url: URL, tls: str, partner: str, rules: Rules) -> Engine:
         return create_engine(
             url.set(port=port),
             poolclass=NullPool,
+            hide_parameters=True,
             connect_args=_postgres(judged, tls),
             use_native_hstore=False,
             **as_text,
         )
-    made = create_engine(url.set(port=port), poolclass=NullPool, **as_text)
+    made = create_engine(url.set(port=port), poolclass=NullPool, hide_parameters=True, **as_text)
     event.listen(made, "do_connect", lambda *_: _open_mysql(url, judged, port, tls), retval=True)
     return made
 

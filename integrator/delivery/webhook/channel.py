@@ -11,6 +11,7 @@ from integrator.delivery.webhook.reference import MOST_BYTES, reference
 from integrator.storage import outbox
 from integrator.storage.cache import Cache
 from integrator.storage.database import Database
+from integrator.storage.failures import said
 
 
 class Webhook:
@@ -32,7 +33,7 @@ class Webhook:
             with database.partner(publication.partner) as connection:
                 due = outbox.due_endpoints(connection, publication.partner, publication.now)
         except DBAPIError as error:
-            raise Unavailable(f"the outbox was not reached: {error.orig}") from error
+            raise Unavailable(f"the outbox was not reached: {said(error)}") from error
         return Queue(database).call(publication.partner, due) if due else 0
 
 

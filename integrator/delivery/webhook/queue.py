@@ -15,6 +15,7 @@ from sqlalchemy.exc import DBAPIError
 
 from integrator.contracts.errors import Unavailable
 from integrator.storage.database import Database
+from integrator.storage.failures import said
 from integrator.storage.outbox import Due
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ class Queue:
                 for due in endpoints:
                     made += self._one(connection, partner, due, at)
         except DBAPIError as error:
-            raise Unavailable(f"the queue was not reached: {error.orig}") from error
+            raise Unavailable(f"the queue was not reached: {said(error)}") from error
         return made
 
     def _one(self, connection: Any, partner: str, due: Due, at: datetime | None) -> int:

@@ -21,6 +21,7 @@ from integrator.delivery.webhook.queue import PATIENT, QUICK, TASK, Queue, conne
 from integrator.settings import Clock
 from integrator.storage import outbox, outbox_log
 from integrator.storage.database import Database
+from integrator.storage.failures import said, traced
 from integrator.storage.outbox import Due
 
 if TYPE_CHECKING:
@@ -161,7 +162,6 @@ class Worker:
             elif at is not None:
                 queue.call(partner, [Due(endpoint_id, True)], delay=at - now)
         except (TransientError, SQLAlchemyError) as error:
-            # Without SQLAlchemy's own text: it repeats what was to be written.
-            log.warning("webhooks of %s wait: %s", partner, getattr(error, "orig", error))
-        except Exception:
-            log.exception("webhooks of %s were not sent to %s", partner, endpoint_id)
+            log.warning("webhooks of %s wait: %s", partner, said(error))
+        except Exception as error:
+            log.error("webhooks of %s were not sent to %s: %s", partner, endpoint_id, traced(error))
