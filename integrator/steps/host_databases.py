@@ -111,7 +111,7 @@ def difference(services: Services, partner: str, name: str) -> "Difference":
 
 
 def pause(services: Services, actor: Actor, name: str) -> None:
-    """Write nothing there until it is resumed; what is published meanwhile is written then."""
+    """Write nothing there until it is resumed, but the batch under way; what is published meanwhile is written then."""
     _set(services, actor, name, "paused", f"by {actor.name}", "host_database.pause")
 
 

@@ -1,8 +1,8 @@
 """Keeping hosts' tables in step: from each one's cursor over `published_seq`, after the commit, a batch at a time.
 
-The row of `integrator.host_database` stays locked from claim to cursor. Killed in between, the claim falls back and the
-same insights are written again, which changes nothing. What is published while a database is away is written later, in
-order; one table that fails keeps no other waiting.
+A table is one process's turn, and no transaction of ours is open while its database makes us wait. Killed in between, the
+same insights are written again, which changes nothing; a cursor moves only from where it was read. What is published
+while a database is away is written later, in order; one table that fails keeps no other waiting.
 """
 
 import logging
@@ -109,33 +109,47 @@ def _cannot_open(services: Services, partner: str, name: str) -> str | None:
 
 
 def _written(services: Services, target: HostDatabase, stop: threading.Event | None) -> SyncReport:
-    total = 0
-    with reached(services, target) as (connection, table):
-        while True:
-            sent, more = _batch(services, target, connection, table)
-            total += sent
-            if not more or (stop is not None and stop.is_set()):
-                return SyncReport(name=target.name, written=total, complete=not more)
+    with services.database.turns.taken(target.partner, f"host_database/{target.name}") as ours:
+        if not ours:
+            raise _changed(target.name)
+        total = 0
+        with reached(services, target) as (connection, table):
+            while True:
+                sent, more = _batch(services, target, connection, table)
+                total += sent
+                if not more or (stop is not None and stop.is_set()):
+                    return SyncReport(name=target.name, written=total, complete=not more)
 
 
 def _batch(services: Services, target: HostDatabase, host: "Connection", table: "HostTable") -> tuple[int, bool]:
-    """One batch, and whether there may be another; raises `Conflict` where another process is at it."""
+    """One batch, and whether there may be another; raises `Conflict` where it is not what was opened any more."""
     from integrator.delivery.host_database.write import write
 
     partner, name = target.partner, target.name
     with services.database.partner(partner) as connection:
-        held = host_databases.claim(connection, services.database.master, partner, name)
-        if held is None or held.revision != target.revision or held.status != "active":
-            raise Conflict(f"host database {name} is being written, or was changed just now")
+        held = host_databases.find(connection, services.database.master, partner, name)
+        if held is None or not _is(held, target) or held.status != "active":
+            raise _changed(name)
         # Read before the page: what is published in between has a higher number, and is not passed over.
         head = host_databases.head(connection, partner)
         rows = host_databases.page(connection, partner, held.layout, after=held.cursor, limit=BATCH)
-        written = write(host, table, rows) if rows else 0
-        full = len(rows) == BATCH
-        reached_seq = int(rows[-1]["published_seq"]) if rows else 0
-        cursor = reached_seq if full else max(head, reached_seq)
-        host_databases.advance(connection, partner, name, cursor=cursor, written=written, now=services.clock())
+    written = write(host, table, rows) if rows else 0
+    full = len(rows) == BATCH
+    reached_seq = int(rows[-1]["published_seq"]) if rows else 0
+    cursor = reached_seq if full else max(head, reached_seq)
+    with services.database.partner(partner) as connection:
+        if not host_databases.advance(connection, held, cursor=cursor, written=written, now=services.clock()):
+            raise _changed(name)
     return written, full
+
+
+def _is(held: HostDatabase, target: HostDatabase) -> bool:
+    """Whether it was neither saved anew nor removed and added again."""
+    return (held.revision, held.created_at) == (target.revision, target.created_at)
+
+
+def _changed(name: str) -> Conflict:
+    return Conflict(f"host database {name} is being written, or was changed just now")
 
 
 def _note(services: Services, target: HostDatabase, error: IntegratorError) -> None:
@@ -148,8 +162,10 @@ def _note(services: Services, target: HostDatabase, error: IntegratorError) -> N
         given_up = target.failing_since is not None and now - target.failing_since >= GIVEN_UP_AFTER
         again = None if given_up else next_attempt(now, target.attempts, f"{target.partner}/{target.name}")
     with services.database.partner(target.partner) as connection:
-        host_databases.fail(connection, target.partner, target.name, str(error), now=now, again=again)
-        if again is None or target.failing_since is None:
+        noted = host_databases.fail(
+            connection, target.partner, target.name, str(error), now=now, again=again, was=target
+        )
+        if noted and (again is None or target.failing_since is None):
             logs.event(connection, target.partner, "host_database.failed", now, {
                 "name": target.name, "reason": str(error), "permanent": again is None,
             })  # fmt: skip

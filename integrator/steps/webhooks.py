@@ -25,7 +25,6 @@ from integrator.storage import logs, outbox, outbox_log, webhook_secrets, webhoo
 from integrator.storage.outbox import Due, Message, Outcome
 from integrator.storage.outbox_log import Attempt
 from integrator.storage.webhook_rules import EVENT_TYPES, Wanted, check_url
-from integrator.storage.webhook_turns import Turns
 from integrator.storage.webhooks import Endpoint
 
 MOST_ENDPOINTS = 50
@@ -198,15 +197,12 @@ def test(services: Services, actor: Actor, endpoint_id: str) -> Tested:
 
     `Conflict` while another test of it is under way. The endpoint's health is not touched.
     """
-    turns, name = Turns(services.database), f"test/{endpoint_id}"
     with services.database.partner(actor.partner) as connection:
         endpoint = webhooks.get(connection, actor.partner, endpoint_id)
-    if not turns.take(actor.partner, name):
-        raise Conflict(f"a test of {endpoint_id} is under way")
-    try:
+    with services.database.turns.taken(actor.partner, f"webhook-test/{endpoint_id}") as ours:
+        if not ours:
+            raise Conflict(f"a test of {endpoint_id} is under way")
         return _tested(services, actor, endpoint)
-    finally:
-        turns.give_back(actor.partner, name)
 
 
 def _tested(services: Services, actor: Actor, endpoint: Endpoint) -> Tested:

@@ -1,7 +1,8 @@
 """Writing insights back into platforms: what is newer than what each record was told, batch by batch, after the commit.
 
-The row of `integrator.write_back` stays locked from reading to recording. Killed in between, the same values are written
-again. What a platform refuses for one record is written down with the version it refused, and only a newer one is tried.
+A connection is one process's turn, and no transaction of ours is open while its platform makes us wait. Killed in between,
+the same values are written again. What a platform refuses for one record is written down with the version it refused,
+and only a newer one is tried.
 Partners take turns of a few batches, several at a time, so that neither a slow platform nor a large partner holds the rest.
 """
 
@@ -25,11 +26,11 @@ from integrator.storage import host_databases, logs
 from integrator.storage import write_back as stored
 from integrator.storage.connections import PlatformConnection
 from integrator.storage.failures import traced
-from integrator.storage.write_back import Outcome
+from integrator.storage.write_back import Outcome, WriteBack
 
 log = logging.getLogger(__name__)
 
-AT_ONCE = 3  # each holds a connection of the database's pool while its platform answers
+AT_ONCE = 3
 TURN = 10
 """Batches of one connection before others' turn."""
 
@@ -70,9 +71,12 @@ def run(
     if connection.status != "active":
         raise Conflict(f"connection {connection_id} is {connection.status}: {connection.status_reason}")
     try:
-        return _written(services, connection, stop, batches)
+        with services.database.turns.taken(partner, f"write_back/{connection_id}") as ours:
+            if not ours:
+                raise Conflict(f"write-back of {connection_id} is being written by another process")
+            return _written(services, connection, stop, batches)
     except IntegratorError as error:
-        _note(services, partner, connection_id, error)
+        _note(services, partner, found, error)
         raise
 
 
@@ -160,17 +164,35 @@ def _batch(services: Services, connection: PlatformConnection, there: Open) -> l
     partner, name = connection.partner, connection.connection_id
     use_cases = platform_spec(connection.platform).writes_back
     with services.database.partner(partner) as ours:
-        held = stored.get(ours, partner, name, lock=True)
+        held = stored.get(ours, partner, name)
         if held is None or held.status != "on":
-            raise Conflict(f"write-back of {name} is being written, or was switched just now")
+            raise _switched(name)
         rows = stored.pending(ours, partner, name, connection.platform, use_cases, there.writer.batch)
-        if not rows:
-            return []
-        made = _call(there, rows, held.withdrawn)
-        stored.record(ours, partner, name, rows, made.outcomes, services.clock())
+    if not rows:
+        return []
+    made = _call(there, rows, held.withdrawn)
+    with services.database.partner(partner) as ours:
+        found = stored.get(ours, partner, name, lock=True)
+        if found is None:  # removed meanwhile, with all that was told
+            raise _switched(name)
+        stored.record(ours, partner, name, rows, _lasting(made.outcomes, held, found), services.clock())
     if made.failure is not None:
         raise made.failure
     return made.outcomes
+
+
+def _lasting(outcomes: Sequence[Outcome], held: WriteBack, found: WriteBack) -> list[Outcome]:
+    """Without what was refused before it was switched: that is tried anew."""
+    return [one for one in outcomes if _is_as(held, found) or one.reason is None]
+
+
+def _is_as(was: WriteBack, found: WriteBack) -> bool:
+    """Whether nobody switched it since."""
+    return (was.status, was.next_attempt_at) == (found.status, found.next_attempt_at)
+
+
+def _switched(name: str) -> Conflict:
+    return Conflict(f"write-back of {name} is being written, or was switched just now")
 
 
 def _call(there: Open, rows: Sequence[Mapping[str, Any]], withdrawn: str) -> _Batch:
@@ -184,12 +206,16 @@ def _call(there: Open, rows: Sequence[Mapping[str, Any]], withdrawn: str) -> _Ba
     return made
 
 
-def _note(services: Services, partner: str, connection_id: str, error: IntegratorError) -> None:
-    """A failure that may pass is tried again, less and less often and no sooner than the platform asks."""
+def _note(services: Services, partner: str, was: WriteBack, error: IntegratorError) -> None:
+    """A failure that may pass is tried again, less and less often and no sooner than the platform asks.
+
+    What was switched meanwhile has a new beginning, and none of this.
+    """
     if isinstance(error, Conflict) and "being written" in str(error):
         return
-    now, found, again = services.clock(), state(services, partner, connection_id), None
-    if found is None:
+    now, connection_id, again = services.clock(), was.connection_id, None
+    found = state(services, partner, connection_id)
+    if found is None or not _is_as(was, found):
         return
     if isinstance(error, TransientError) and not (found.failing_since and now - found.failing_since >= GIVEN_UP_AFTER):
         again = next_attempt(now, found.attempts, f"{partner}/{connection_id}")

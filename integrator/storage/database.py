@@ -18,6 +18,7 @@ from sqlalchemy.exc import InvalidatePoolError, OperationalError
 
 from integrator.contracts.errors import Unavailable, invalid
 from integrator.storage.crypto import MasterKey
+from integrator.storage.turns import Turns
 
 Role = Literal["integrator_service", "integrator_batch", "integrator_analyst"]
 TRUSTED_SECONDS = 1.0
@@ -118,6 +119,11 @@ class Database:
         """A transaction of the tables' owner: migrations, roles and the registry."""
         with _begin(self._owner) as connection:
             yield connection
+
+    @cached_property
+    def turns(self) -> Turns:
+        """Whose turn it is at far ends; all of this process's turns are on one connection."""
+        return Turns(self)
 
     def outside_transactions(self) -> Connection:
         """A connection of the service role with no partner set, each statement by itself; whoever asks closes it.

@@ -21,6 +21,8 @@ _STATE = (
     "rows_written", "attempts", "next_attempt_at", "failing_since", "last_error", "last_synced_at", "created_at",
 )  # fmt: skip
 _COLUMNS = ", ".join(_STATE)
+_NAMED = "partner = :partner and name = :name"
+_SAME = f"{_NAMED} and revision = :revision and created_at = :created_at"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,16 +107,27 @@ def list_all(connection: Connection, partner: str) -> list[dict[str, Any]]:
 
 def get(connection: Connection, master: MasterKey, partner: str, name: str) -> HostDatabase:
     """One of them; `NotFound` names those there are."""
-    found = _read(connection, master, partner, name, "")
+    found = find(connection, master, partner, name)
     if found is None:
         names = [row["name"] for row in list_all(connection, partner)]
         raise NotFound(f"host database {name!r} does not exist; there are: {', '.join(names) or 'none'}")
     return found
 
 
-def claim(connection: Connection, master: MasterKey, partner: str, name: str) -> HostDatabase | None:
-    """The same, locked until the transaction ends; None where another process is at it, or it is gone."""
-    return _read(connection, master, partner, name, "for update skip locked")
+def find(connection: Connection, master: MasterKey, partner: str, name: str) -> HostDatabase | None:
+    """The same; None where it is gone."""
+    row = connection.execute(
+        text(f"""select {_COLUMNS}, address, key_id from integrator.host_database
+        where partner = :partner and name = :name"""),
+        {"partner": partner, "name": name},
+    ).one_or_none()
+    if row is None:
+        return None
+    facts = dict(row._mapping)
+    raw = data_key(connection, master, partner, facts.pop("key_id")).raw
+    facts["address"] = decrypt(raw, bytes(facts["address"]), _purpose(partner, name)).decode()
+    facts["layout"] = Layout.of(facts["layout"])
+    return HostDatabase(**facts)
 
 
 def due(connection: Connection, partner: str, now: datetime) -> list[str]:
@@ -129,15 +142,19 @@ def due(connection: Connection, partner: str, now: datetime) -> list[str]:
     return list(rows.scalars())
 
 
-def advance(connection: Connection, partner: str, name: str, *, cursor: int, written: int, now: datetime) -> None:
-    """All up to `cursor` is in the host's table; `written` rows were. It works: failures are forgotten."""
-    connection.execute(
-        text("""update integrator.host_database
+def advance(connection: Connection, was: HostDatabase, *, cursor: int, written: int, now: datetime) -> bool:
+    """All up to `cursor` is in the host's table; `written` rows were. It works: failures are forgotten.
+
+    False, and nothing is changed, where it is not as it `was`: saved anew, begun anew, removed, or written by another.
+    """
+    done = connection.execute(
+        text(f"""update integrator.host_database
         set cursor = greatest(cursor, :cursor), rows_written = rows_written + :written, attempts = 0,
           next_attempt_at = :now, failing_since = null, last_error = null, last_synced_at = :now
-        where partner = :partner and name = :name"""),
-        {"partner": partner, "name": name, "cursor": cursor, "written": written, "now": now},
+        where {_SAME} and cursor = :was"""),
+        {**_same(was), "was": was.cursor, "cursor": cursor, "written": written, "now": now},
     )
+    return bool(done.rowcount)
 
 
 def restart(connection: Connection, partner: str, name: str) -> None:
@@ -149,18 +166,23 @@ def restart(connection: Connection, partner: str, name: str) -> None:
 
 
 def fail(
-    connection: Connection, partner: str, name: str, reason: str, *, now: datetime, again: datetime | None
-) -> None:
-    """Note a failure; it is tried again at `again`, or never before a person has acted where that is None."""
-    connection.execute(
-        text("""update integrator.host_database
+    connection: Connection, partner: str, name: str, reason: str, *,
+    now: datetime, again: datetime | None, was: HostDatabase | None = None,
+) -> bool:  # fmt: skip
+    """Note a failure; it is tried again at `again`, or never before a person has acted where that is None.
+
+    False, and nothing is changed, where it is not active any more, or was saved anew or removed since it `was`.
+    """
+    done = connection.execute(
+        text(f"""update integrator.host_database
         set attempts = attempts + 1, last_error = :reason, failing_since = coalesce(failing_since, :now),
           next_attempt_at = coalesce(:again, next_attempt_at),
           status = case when cast(:again as timestamptz) is null then 'failed' else status end,
           status_reason = case when cast(:again as timestamptz) is null then :reason else status_reason end
-        where partner = :partner and name = :name"""),
-        {"partner": partner, "name": name, "reason": reason, "now": now, "again": again},
+        where {_SAME if was else _NAMED} and status = 'active'"""),
+        {"partner": partner, "name": name, **(_same(was) if was else {}), "reason": reason, "now": now, "again": again},
     )
+    return bool(done.rowcount)
 
 
 def set_status(connection: Connection, partner: str, name: str, status: str, reason: str | None, now: datetime) -> None:
@@ -235,19 +257,10 @@ def page(
     return [dict(row._mapping) for row in rows]
 
 
-def _read(connection: Connection, master: MasterKey, partner: str, name: str, lock: str) -> HostDatabase | None:
-    row = connection.execute(
-        text(f"""select {_COLUMNS}, address, key_id from integrator.host_database
-        where partner = :partner and name = :name {lock}"""),
-        {"partner": partner, "name": name},
-    ).one_or_none()
-    if row is None:
-        return None
-    facts = dict(row._mapping)
-    raw = data_key(connection, master, partner, facts.pop("key_id")).raw
-    facts["address"] = decrypt(raw, bytes(facts["address"]), _purpose(partner, name)).decode()
-    facts["layout"] = Layout.of(facts["layout"])
-    return HostDatabase(**facts)
+def _same(was: HostDatabase) -> dict[str, Any]:
+    return {
+        "partner": was.partner, "name": was.name, "revision": was.revision, "created_at": was.created_at,
+    }  # fmt: skip
 
 
 def _seal(key: bytes, partner: str, name: str, address: str) -> bytes:

@@ -32,11 +32,12 @@ class Outgo:
     document: str
 
 
-def claim(connection: Connection, partner: str, topic: Topic, now: datetime) -> bool:
-    """Take this partner's turn until the transaction ends; False when another has it."""
+def position(connection: Connection, partner: str, topic: Topic, now: datetime) -> int:
+    """The `published_seq` up to which everything was produced; where nothing was yet, it begins here."""
     facts = {"partner": partner, "now": now, **topic.__dict__}
     connection.execute(text(_FIRST), facts)
-    return connection.execute(text(f"select 1 {_HERE} for update skip locked"), facts).first() is not None
+    found: int = connection.execute(text(f"select published_seq {_HERE}"), facts).scalar_one()
+    return found
 
 
 def following(connection: Connection, partner: str, topic: Topic, limit: int) -> list[Outgo]:
@@ -54,12 +55,16 @@ def following(connection: Connection, partner: str, topic: Topic, limit: int) ->
     return [Outgo(**row._mapping) for row in rows]
 
 
-def advance(connection: Connection, partner: str, topic: Topic, produced: Sequence[Outgo], now: datetime) -> None:
-    """These have been taken by the brokers."""
-    connection.execute(
-        text(f"""update ops.stream_relay set published_seq = :last, relayed_at = :now where {_WHERE}"""),
-        {"partner": partner, "now": now, "last": produced[-1].published_seq, **topic.__dict__},
+def advance(
+    connection: Connection, partner: str, topic: Topic, produced: Sequence[Outgo], now: datetime, *, was: int
+) -> bool:
+    """These have been taken by the brokers; False, and nothing is changed, where the position is not what it `was`."""
+    done = connection.execute(
+        text(f"""update ops.stream_relay set published_seq = :last, relayed_at = :now
+        where {_WHERE} and published_seq = :was"""),
+        {"partner": partner, "now": now, "was": was, "last": produced[-1].published_seq, **topic.__dict__},
     )
+    return bool(done.rowcount)
 
 
 _WHERE = "partner = :partner and cluster_id = :cluster_id and topic_id = :topic_id"

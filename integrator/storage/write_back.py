@@ -43,11 +43,18 @@ class Outcome:
 
 
 def get(connection: Connection, partner: str, connection_id: str, *, lock: bool = False) -> WriteBack | None:
-    """A connection's write-back, None where it was never planned; with `lock` also where another process is at it."""
+    """A connection's write-back, None where it was never planned; with `lock` it stays as it is to the transaction's end."""
+    named = {"partner": partner, "connection_id": connection_id}
+    if lock:  # the connection first, as who removes it does
+        connection.execute(
+            text("""select from integrator.connection
+            where partner = :partner and connection_id = :connection_id for key share"""),
+            named,
+        )
     row = connection.execute(
         text(f"""select {_COLUMNS} from integrator.write_back
-        where partner = :partner and connection_id = :connection_id {"for update skip locked" if lock else ""}"""),
-        {"partner": partner, "connection_id": connection_id},
+        where partner = :partner and connection_id = :connection_id {"for update" if lock else ""}"""),
+        named,
     ).one_or_none()
     return None if row is None else WriteBack(**row._mapping)
 
@@ -74,18 +81,18 @@ def set_status(
     connection: Connection, partner: str, connection_id: str, status: str, reason: str | None, now: datetime
 ) -> None:
     """On, off or failed, with the reason a person reads. Switched on, what failed or was refused before is tried anew."""
-    if status == "on":  # what a platform refused may be mended by now
-        connection.execute(
-            text("""delete from integrator.written_back
-            where partner = :partner and connection_id = :connection_id and status = 'failed'"""),
-            {"partner": partner, "connection_id": connection_id},
-        )
     connection.execute(
         text("""update integrator.write_back set status = :status, status_reason = :reason, attempts = 0,
           next_attempt_at = :now, failing_since = null, last_error = null, checked_seq = 0
         where partner = :partner and connection_id = :connection_id"""),
         {"partner": partner, "connection_id": connection_id, "status": status, "reason": reason, "now": now},
     )
+    if status == "on":  # what a platform refused may be mended by now; after the row, which who records holds
+        connection.execute(
+            text("""delete from integrator.written_back
+            where partner = :partner and connection_id = :connection_id and status = 'failed'"""),
+            {"partner": partner, "connection_id": connection_id},
+        )
 
 
 def due(connection: Connection, partner: str, now: datetime) -> list[str]:
@@ -129,13 +136,17 @@ def record(
     connection: Connection, partner: str, connection_id: str, rows: Sequence[Mapping[str, Any]],
     outcomes: Sequence[Outcome], now: datetime,
 ) -> None:  # fmt: skip
-    """Write down what became of records, for every insight that was told there; never an older version than before."""
+    """Write down what became of records, for every insight that was told there.
+
+    Also where a newer version stands already, which another process has told meanwhile: nobody knows which of the two
+    came last, and the newer one is told again.
+    """
     became = {outcome.native_id: outcome for outcome in outcomes}
     told = [row for row in rows if row["native_id"] in became]
     if not told:
         return
     connection.execute(
-        text("""insert into integrator.written_back as there (partner, connection_id, insight_id, native_id, insight_version,
+        text("""insert into integrator.written_back (partner, connection_id, insight_id, native_id, insight_version,
             status, reason, at)
           select :partner, :connection_id, told.insight_id, told.native_id, told.version,
             case when told.reason is null then 'written' else 'failed' end, told.reason, :now
@@ -143,8 +154,7 @@ def record(
             cast(:reasons as text[])) as told (insight_id, native_id, version, reason)
           on conflict (partner, connection_id, insight_id, native_id) do update
             set insight_version = excluded.insight_version, status = excluded.status, reason = excluded.reason,
-              at = excluded.at
-            where there.insight_version <= excluded.insight_version"""),
+              at = excluded.at"""),
         {
             "partner": partner, "connection_id": connection_id, "now": now,
             "ids": [row["insight_id"] for row in told], "natives": [row["native_id"] for row in told],

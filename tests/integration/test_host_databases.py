@@ -17,7 +17,7 @@ from integrator.steps import connections
 from integrator.steps import host_databases as steps
 from integrator.steps.host_sync import sync
 from integrator.steps.services import Services
-from integrator.storage import host_databases
+from integrator.storage.turns import Turns
 from tests.host_suite import ALPHA, Host, HostDatabaseSuite, add, clean, put_out, status
 
 __all__ = ["clean"]
@@ -131,10 +131,10 @@ def test_one_that_falls_silent_is_left_and_tried_again(
 def test_two_at_once_write_one_after_the_other(clean: Services, host: Host) -> None:
     put_out(clean, "gala", position=10)
     add(clean, host)
-    with clean.database.partner("alpha") as connection:
-        assert host_databases.claim(connection, clean.database.master, "alpha", "host") is not None
-        with pytest.raises(Conflict, match="being written"):
-            sync(clean, "alpha", "host")
+    other = Turns(clean.database)  # another process's
+    with other.taken("alpha", "host_database/host") as taken, pytest.raises(Conflict, match="being written"):
+        assert taken
+        sync(clean, "alpha", "host")
     assert (status(clean)["status"], status(clean)["last_error"]) == ("active", None)
     assert sync(clean, "alpha", "host").written == 1
 

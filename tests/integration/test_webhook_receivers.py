@@ -21,7 +21,7 @@ from integrator.steps.publish import publish
 from integrator.steps.services import Services
 from integrator.storage import outbox, outbox_log, webhooks
 from integrator.storage.outbox import Message
-from integrator.storage.webhook_turns import Turns
+from integrator.storage.turns import Turns
 from tests.publishing import prediction, put_scored
 
 SECRET = "whsec_" + "QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVo="

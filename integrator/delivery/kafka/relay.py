@@ -1,8 +1,8 @@
 """From the insight tables to the topic: whatever is committed is produced, at least once, in order, as soon as it can be.
 
-The tables are the outbox: a version stays there, and a partner's position says what has been produced. A position moves
-in the transaction that held it while the brokers acknowledged; killed in between, the same versions go out again, and a
-reader tells them by `id` and `insight_version`.
+The tables are the outbox: a version stays there, and a partner's position says what has been produced. It moves once the
+brokers have acknowledged, from where it was read, and no transaction is open while they make us wait; killed in between,
+the same versions go out again, and a reader tells them by `id` and `insight_version`.
 """
 
 import logging
@@ -40,10 +40,13 @@ class Relay:
         self._require_rested()
         try:
             topic = Topic(*self._topic())
-            total = 0
-            while produced := self._batch(database, partner, topic, clock()):
-                total += produced
-            return total
+            if not self._next(database, partner, topic, clock(), 1)[1]:
+                return 0
+            with database.turns.taken(partner, f"kafka/{topic.cluster_id}/{topic.topic_id}") as ours:
+                total = 0
+                while ours and (produced := self._batch(database, partner, topic, clock())):
+                    total += produced
+                return total
         except TransientError as error:
             with self._lock:
                 self._rests_until, self._reason = time.monotonic() + REST_SECONDS, str(error)
@@ -69,17 +72,25 @@ class Relay:
         return self._cluster.topic(name, fresh=True)
 
     def _batch(self, database: Database, partner: str, topic: Topic, now: datetime) -> int:
+        """One batch; how many versions. Nothing more where another has produced them meanwhile."""
+        was, batch = self._next(database, partner, topic, now, BATCH)
+        if not batch:
+            return 0
+        refused = self._produce(partner, batch)
         with database.partner(partner) as connection:
-            if not stream_relay.claim(connection, partner, topic, now):
+            if not stream_relay.advance(connection, partner, topic, batch, now, was=was):
                 return 0
-            batch = _each_once(stream_relay.following(connection, partner, topic, BATCH))
-            if not batch:
-                return 0
-            for too_large in self._produce(partner, batch):
+            for too_large in refused:
                 facts = {"channel": "kafka", "insight_id": too_large.insight_id, "reason": "too large for the topic"}
                 logs.event(connection, partner, "channel.refused", now, facts)
-            stream_relay.advance(connection, partner, topic, batch, now)
         return len(batch)
+
+    @staticmethod
+    def _next(database: Database, partner: str, topic: Topic, now: datetime, most: int) -> tuple[int, list[Outgo]]:
+        """The position, and at most so many versions that follow it."""
+        with database.partner(partner) as connection:
+            was = stream_relay.position(connection, partner, topic, now)
+            return was, _each_once(stream_relay.following(connection, partner, topic, most))
 
     def _produce(self, partner: str, batch: Sequence[Outgo]) -> list[Outgo]:
         """Those no topic takes; they must not keep the others waiting for ever."""

@@ -26,7 +26,6 @@ from integrator.settings import Clock
 from integrator.storage import outbox, webhook_secrets, webhooks
 from integrator.storage.database import Database
 from integrator.storage.outbox import Outcome
-from integrator.storage.webhook_turns import Turns
 from integrator.storage.webhooks import Endpoint
 
 BATCH = 100
@@ -66,7 +65,6 @@ class Dispatcher:
         """`seed` fixes the jitter of retries, for tests."""
         self._database, self._clock, self._guard = database, clock, guard
         self._random = random.Random(seed)
-        self._turns = Turns(database)
 
     def dispatch(self, partner: str, *, seconds: float = DISPATCH_SECONDS) -> Delivered:
         """Everything of a partner that is due now, each message tried once, for so many seconds an endpoint at most."""
@@ -85,14 +83,13 @@ class Dispatcher:
         seconds: float = DISPATCH_SECONDS, stop: threading.Event | None = None,
     ) -> Served:  # fmt: skip
         """One turn at one endpoint: until nothing is due (by `due_by`, or now), `seconds` are over or `stop` is set."""
-        if not self._turns.take(partner, endpoint_id):
-            return Served(Delivered(), "busy")
-        try:
-            return self._serve(partner, endpoint_id, due_by, time.monotonic() + seconds, stop)
-        except NotFound:  # removed meanwhile, with all that waited for it
-            return Served(Delivered(), "nothing")
-        finally:
-            self._turns.give_back(partner, endpoint_id)
+        with self._database.turns.taken(partner, f"webhook/{endpoint_id}") as ours:
+            if not ours:
+                return Served(Delivered(), "busy")
+            try:
+                return self._serve(partner, endpoint_id, due_by, time.monotonic() + seconds, stop)
+            except NotFound:  # removed meanwhile, with all that waited for it
+                return Served(Delivered(), "nothing")
 
     def _in_turn(self, partner: str, endpoint_id: str, due_by: datetime, until: float) -> Delivered:
         """`serve`, after waiting for whoever has the turn."""
