@@ -1,125 +1,52 @@
-"""What every channel keeps, over the registry: the same version and bytes, nothing older, nothing lost, nobody else's.
+"""The promises of every channel that needs no server of its own: `tests.channel_suite` over the registry.
 
-Kafka's far end needs a broker of its own: the same promises are kept in `tests/stream`.
+Kafka's far end is a broker: `tests/stream` holds it to the same.
 """
 
 from __future__ import annotations
 
 import json
 import sqlite3
-from abc import ABC, abstractmethod
-from collections.abc import Iterator
-from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass, replace
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from sqlalchemy import text
 
-from integrator.contracts.errors import IntegratorError
-from integrator.contracts.insight import Subject
 from integrator.delivery.registry import CHANNELS
 from integrator.security import clients
 from integrator.settings import Settings
 from integrator.steps import connections, host_databases, host_sync, write_back, write_back_run
 from integrator.steps.connections import Actor, account_of
 from integrator.steps.deliver import deliver
-from integrator.steps.publish import fill_cache, publish
+from integrator.steps.publish import fill_cache
 from integrator.steps.services import Services
-from integrator.storage import insights, webhooks
+from integrator.storage import webhooks
 from integrator_realtime.app import create_app
-from integrator_sandbox.hubspot import FIRST_ID
-from tests.publishing import prediction, put_scored, register_both
+from tests.channel_suite import FIRST_ID, USE_CASE, ChannelSuite, Clock, Held, Way, World, called, emptied
+from tests.publishing import register_both
 from tests.serving import serving
 from tests.streams import Reader
 from tests.webhook_receiver import Receiver
 
 if TYPE_CHECKING:
+    from integrator_sandbox.limits import Fault
     from tests.contract.conftest import LiveSandbox
 
-USE_CASE = "lead_score"
-PARTNERS = ("alpha", "beta")
 ELSEWHERE = {"kafka"}
-Held = dict[str, tuple[int, str | None]]
 
 
-class Clock:
-    """The service's clock, moved by tests."""
+@dataclass(kw_only=True)
+class FullWorld(World):
+    """The sandbox's platforms and a folder too."""
 
-    def __init__(self) -> None:
-        self.now = datetime.fromisoformat("2026-03-16T20:00:00+00:00")
-
-    def __call__(self) -> datetime:
-        return self.now
-
-
-@dataclass
-class World:
-    """One integrator, the sandbox's platforms, and a folder."""
-
-    services: Services
     sandbox: LiveSandbox
     folder: Path
-    stack: ExitStack = field(default_factory=ExitStack)
-
-    def later(self, step: timedelta) -> None:
-        """Time passes, and every retry is due."""
-        self.services.clock.now += step  # type: ignore[attr-defined]
-
-    def publish(self, partner: str, position: int, **scores: int) -> None:
-        """These leads of the partner, by their number, and no others."""
-        told = [lead(str(FIRST_ID + int(name[1:])), score) for name, score in scores.items()]
-        at = self.services.clock()
-        put_scored(self.services, partner, told, position=position, at=at, use_case=USE_CASE)
-        publish(self.services, partner, USE_CASE, run_id=f"run-{position}")
-
-    def published(self, partner: str) -> Held:
-        """What PostgreSQL holds: the truth that every channel tells."""
-        with self.services.database.partner(partner) as connection:
-            rows = insights.current(connection, partner, USE_CASE)
-        return {row.subject_id: (row.insight_version, row.document) for row in rows}
-
-
-def lead(native_id: str, score: int) -> Any:
-    return prediction(
-        native_id, score / 100, subject=Subject("contact", native_id, "hubspot"), unit="probability", interval=None,
-        details={"score": score, "grade": "A"}, baseline=score / 100 - 0.1, summary=f"Scored {score}.",
-    )  # fmt: skip
-
-
-class Way(ABC):
-    """A channel with its far end, as a host has it."""
-
-    has_document = True
-
-    def __init__(self, world: World) -> None:
-        self.world, self.services = world, world.services
-
-    def connect(self, partner: str) -> None:
-        """Let a partner have it; nothing where it always does."""
-        return
-
-    def send(self, partner: str) -> None:
-        """What senders do all the time, once."""
-        return
-
-    def again(self, partner: str) -> None:
-        """The same once more, from the beginning where it has one."""
-        self.send(partner)
-
-    @abstractmethod
-    def held(self, partner: str) -> Held:
-        """Version and document of each subject, as the host has them now."""
-
-    def away(self, partner: str) -> None:
-        """The far end of a partner goes away."""
-        raise NotImplementedError
-
-    def back(self, partner: str) -> None:
-        """It comes back."""
-        raise NotImplementedError
 
 
 class Tables(Way):
@@ -175,8 +102,23 @@ class WebhookWay(Way):
         self.receivers[partner].status = 204
         self.world.later(timedelta(minutes=1))
 
+    @contextmanager
+    def silent(self, partner: str) -> Iterator[Callable[[], object]]:
+        asked, over = threading.Event(), threading.Event()
+
+        def hang() -> None:
+            asked.set()
+            over.wait(60)
+
+        self.receivers[partner].before = hang
+        try:
+            yield lambda: asked.wait(20)
+        finally:
+            over.set()
+
 
 class HostDatabaseWay(Way):
+    world: FullWorld
     locked = False
 
     def _file(self, partner: str) -> Path:
@@ -218,6 +160,18 @@ class HostDatabaseWay(Way):
         self.locked = False
         self.world.later(timedelta(minutes=1))
 
+    @contextmanager
+    def silent(self, partner: str) -> Iterator[Callable[[], object]]:
+        """It can be read, and whoever writes waits."""
+        with ExitStack() as stack:
+            patch = stack.enter_context(pytest.MonkeyPatch.context())
+            patch.setattr("integrator.delivery.host_database.address.LOCK_SECONDS", 60)
+            asked = stack.enter_context(called("integrator.delivery.host_database.write.write"))
+            holder = stack.enter_context(closing(sqlite3.connect(self._file(partner), isolation_level=None)))
+            holder.execute("begin immediate")
+            yield lambda: asked.wait(20)
+            holder.execute("rollback")
+
 
 class LiveWay(Way):
     """A page that follows the stream from the beginning."""
@@ -244,6 +198,7 @@ class LiveWay(Way):
 
 
 class WriteBackWay(Way):
+    world: FullWorld
     has_document = False
 
     def connect(self, partner: str) -> None:
@@ -272,12 +227,29 @@ class WriteBackWay(Way):
     def back(self, partner: str) -> None:
         self.world.later(timedelta(minutes=1))
 
+    @contextmanager
+    def silent(self, partner: str) -> Iterator[Callable[[], object]]:
+        faults, asked, over = self.world.sandbox.state.faults, threading.Event(), threading.Event()
+        usual = faults.next_for
+
+        def hang(platform: str, path: str) -> Fault | None:
+            if path.endswith("/batch/update"):
+                asked.set()
+                over.wait(60)
+            return usual(platform, path)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(faults, "next_for", hang)
+            yield lambda: asked.wait(20)
+            over.set()
+
 
 WAYS: dict[str, type[Way]] = {
     "tables": Tables, "webhook": WebhookWay, "cache": CacheWay, "host_database": HostDatabaseWay, "live": LiveWay,
     "write_back": WriteBackWay,
 }  # fmt: skip
 CAN_BE_AWAY = ("webhook", "cache", "host_database", "write_back")
+CAN_HANG = ("webhook", "host_database", "write_back")
 
 
 @pytest.fixture(scope="module")
@@ -292,92 +264,28 @@ def services(database: Any, server: Any, tmp_path_factory: pytest.TempPathFactor
 
 
 @pytest.fixture
-def world(services: Services, sandbox: LiveSandbox, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
-    from redis import Redis
-
+def world(services: Services, sandbox: LiveSandbox, monkeypatch: pytest.MonkeyPatch) -> Iterator[FullWorld]:
     monkeypatch.setattr("integrator.delivery.host_database.address.LOCK_SECONDS", 0.1)
-    with services.database.batch() as connection:
-        for table in ("integrator.connection", "integrator.host_database", "integrator.webhook_endpoint", "insights.version",
-                      "insights.current", "ops.prediction_log", "ops.outbox", "ops.event_log"):  # fmt: skip
-            connection.execute(text(f"delete from {table}"))
-    with Redis.from_url(services.redis_url) as redis:
-        redis.flushdb()
+    emptied(services)
     folder = services.settings.host_database_folder
     assert folder is not None
     with ExitStack() as stack:
-        yield World(replace(services), sandbox, folder, stack)
+        yield FullWorld(services=replace(services), sandbox=sandbox, folder=folder, stack=stack)
 
 
 def test_every_channel_of_the_registry_is_held_to_it() -> None:
     assert {entry.name for entry in CHANNELS} == WAYS.keys() | ELSEWHERE
 
 
-@pytest.fixture(params=WAYS)
-def way(request: pytest.FixtureRequest, world: World) -> Way:
-    return WAYS[request.param](world)
+class TestChannels(ChannelSuite):
+    @pytest.fixture(params=WAYS)
+    def way(self, request: pytest.FixtureRequest, world: FullWorld) -> Way:
+        return WAYS[request.param](world)
 
+    @pytest.fixture(params=CAN_BE_AWAY)
+    def way_that_leaves(self, request: pytest.FixtureRequest, world: FullWorld) -> Way:
+        return WAYS[request.param](world)
 
-def expected(way: Way, partner: str = "alpha") -> Held:
-    """What is published, as far as the channel carries it."""
-    found = way.world.published(partner)
-    return found if way.has_document else {name: (version, None) for name, (version, _) in found.items()}
-
-
-def test_the_same_version_and_bytes_news_and_nothing_twice(way: Way) -> None:
-    way.connect("alpha")
-    way.world.publish("alpha", 1, n0=50, n1=60)
-    way.send("alpha")
-    assert way.held("alpha") == expected(way) and len(way.held("alpha")) == 2
-    way.world.publish("alpha", 2, n0=70, n1=60)
-    way.send("alpha")
-    assert way.held("alpha") == expected(way)
-    assert sorted(version for version, _ in way.held("alpha").values()) == [1, 2]
-    before = way.held("alpha")
-    way.again("alpha")
-    way.send("alpha")
-    assert way.held("alpha") == before
-
-
-def test_older_input_never_replaces_what_is_newer(way: Way) -> None:
-    way.connect("alpha")
-    way.world.publish("alpha", 5, n0=50)
-    way.send("alpha")
-    newest = way.held("alpha")
-    way.world.publish("alpha", 4, n0=90)
-    way.send("alpha")
-    assert way.held("alpha") == newest == expected(way)
-
-
-def test_nobody_elses(way: Way) -> None:
-    for partner in PARTNERS:
-        way.connect(partner)
-    way.world.publish("alpha", 1, n0=50)
-    way.world.publish("beta", 1, n1=60)
-    for partner in PARTNERS:
-        way.send(partner)
-    assert set(way.held("alpha")) == {str(FIRST_ID)} and set(way.held("beta")) == {str(FIRST_ID + 1)}
-
-
-@pytest.mark.parametrize("name", CAN_BE_AWAY)
-def test_what_is_published_while_it_is_away_comes_later_and_harms_no_other(world: World, name: str) -> None:
-    way = WAYS[name](world)
-    for partner in PARTNERS:
-        way.connect(partner)
-    way.away("alpha")
-    world.publish("alpha", 1, n0=50)
-    world.publish("alpha", 2, n0=55, n1=60)
-    _quietly(way, "alpha")
-    assert way.held("alpha") == {}
-    way.back("alpha")
-    world.publish("beta", 1, n2=70)
-    for partner in PARTNERS:
-        way.send(partner)
-        assert way.held(partner) == expected(way, partner)
-    assert len(way.held("alpha")) == 2
-
-
-def _quietly(way: Way, partner: str) -> None:
-    try:
-        way.send(partner)
-    except IntegratorError:  # it is away, and says so
-        return
+    @pytest.fixture(params=CAN_HANG)
+    def way_that_hangs(self, request: pytest.FixtureRequest, world: FullWorld) -> Way:
+        return WAYS[request.param](world)
