@@ -1,14 +1,12 @@
-"""Counters of this process in the Prometheus text format. A handful, so no client library."""
+"""What the realtime service counts."""
 
-import threading
-from collections import Counter
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
+
+from integrator.contracts.counters import Counters
 
 if TYPE_CHECKING:
     from integrator.delivery.webhook.dispatcher import Delivered
 
-Labels = tuple[tuple[str, str], ...]
 HELP = {
     "integrator_requests_total": "Requests answered, by route template, method and status.",
     "integrator_request_seconds_total": "Seconds spent answering, by route template.",
@@ -36,39 +34,14 @@ HELP = {
 }
 
 
-class Metrics:
-    """Adds up; cheap enough for every request."""
+class Metrics(Counters):
+    """Of this process, from its start."""
 
     def __init__(self) -> None:
-        self._values: Counter[tuple[str, Labels]] = Counter()
-        self._lock = threading.Lock()
-
-    def add(self, name: str, amount: float = 1, **labels: str) -> None:
-        """Add to one counter of `HELP`."""
-        with self._lock:
-            self._values[name, tuple(labels.items())] += amount  # type: ignore[assignment]
+        super().__init__(HELP)
 
     def webhooks(self, done: "Delivered") -> None:
         """Count what a turn at an endpoint came to."""
         for outcome, amount in (("delivered", done.delivered), ("failed", done.failed)):
             if amount:
                 self.add("integrator_webhooks_total", amount, outcome=outcome)
-
-    def text(self) -> str:
-        """The page at `/metrics`."""
-        return "\n".join(self._lines()) + "\n"
-
-    def _lines(self) -> Iterator[str]:
-        with self._lock:
-            values = sorted(self._values.items())
-        for name, help_text in HELP.items():
-            yield f"# HELP {name} {help_text}"
-            yield f"# TYPE {name} counter"
-            for (found, labels), value in values:
-                if found == name:
-                    shown = ",".join(f'{key}="{_escaped(text)}"' for key, text in labels)
-                    yield f"{name}{{{shown}}} {value:.15g}" if shown else f"{name} {value:.15g}"
-
-
-def _escaped(text: str) -> str:
-    return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")

@@ -1,12 +1,12 @@
-"""What this process counts, in the Prometheus text format, at a loopback port if Settings name one."""
+"""What the Kafka worker counts, served at a loopback port if Settings name one."""
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+from integrator.contracts.counters import Counters
 from integrator.embedded.endpoints import HOST
 
-Labels = tuple[tuple[str, str], ...]
 COUNTERS = {
     "integrator_stream_records_total": "Records from Kafka, by what became of them.",
     "integrator_stream_dead_letters_total": "Messages that went to the topic of dead letters.",
@@ -21,43 +21,11 @@ GAUGES = {
 }
 
 
-class Metrics:
-    """Adds up; gauges are what they were last set to."""
+class Metrics(Counters):
+    """Of this process, from its start."""
 
     def __init__(self) -> None:
-        self._values: dict[tuple[str, Labels], float] = {}
-        self._lock = threading.Lock()
-
-    def add(self, name: str, amount: float = 1, **labels: str) -> None:
-        """Add to one of `COUNTERS`."""
-        key = name, tuple(labels.items())
-        with self._lock:
-            self._values[key] = self._values.get(key, 0) + amount
-
-    def set_all(self, name: str, values: Mapping[Labels, float]) -> None:
-        """One of `GAUGES`, in place of all it was."""
-        with self._lock:
-            for key in [key for key in self._values if key[0] == name]:
-                del self._values[key]
-            self._values.update({(name, labels): value for labels, value in values.items()})
-
-    def value(self, name: str, **labels: str) -> float:
-        """What it stands at."""
-        with self._lock:
-            return self._values.get((name, tuple(labels.items())), 0)
-
-    def text(self) -> str:
-        """The page at `/metrics`."""
-        with self._lock:
-            values = sorted(self._values.items())
-        lines = []
-        for name, words in (COUNTERS | GAUGES).items():
-            lines += [f"# HELP {name} {words}", f"# TYPE {name} {'counter' if name in COUNTERS else 'gauge'}"]
-            for (found, labels), value in values:
-                if found == name:
-                    shown = ",".join(f'{key}="{text}"' for key, text in labels)
-                    lines.append(f"{name}{{{shown}}} {value:.15g}" if shown else f"{name} {value:.15g}")
-        return "\n".join(lines) + "\n"
+        super().__init__(COUNTERS, GAUGES)
 
 
 def serve(metrics: Metrics, port: int, is_ready: Callable[[], bool]) -> ThreadingHTTPServer:

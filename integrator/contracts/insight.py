@@ -7,13 +7,14 @@ The document is canonical JSON (RFC 8785); additive changes only within ``insigh
 import base64
 import hashlib
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import msgspec
 import rfc8785
 
 SCHEMA: Literal["insight/v1"] = "insight/v1"
-USE_CASES = ("attendance", "pricing", "lead_score")
+UseCase = Literal["attendance", "pricing", "lead_score"]
+USE_CASES: tuple[UseCase, ...] = get_args(UseCase)
 STATUSES = ("ready", "fallback", "refused", "withdrawn")
 RUNGS = ("rule", "pooled", "partner")
 Status = Literal["ready", "fallback", "refused", "withdrawn"]

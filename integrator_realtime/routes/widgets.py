@@ -9,6 +9,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, Response
 
 from integrator.contracts.errors import Unauthorized, invalid
+from integrator.contracts.insight import UseCase
 from integrator.security import clients, origins
 from integrator.security.tokens import Access
 from integrator.security.widget_tokens import LONGEST, LONGEST_TOKEN, MOST_SUBJECTS, SHORTEST, Wanted
@@ -23,7 +24,6 @@ SCOPE = "widgets:issue"
 SHARED = {"Cross-Origin-Resource-Policy": "cross-origin", "X-Content-Type-Options": "nosniff"}
 Seconds = Annotated[int, msgspec.Meta(ge=int(SHORTEST.total_seconds()), le=int(LONGEST.total_seconds()))]
 Id = Annotated[str, msgspec.Meta(min_length=1, max_length=LONGEST_TOKEN)]
-UseCase = Literal["attendance", "pricing", "lead_score"]
 
 
 class TokenWanted(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
