@@ -123,13 +123,14 @@ def emptied(services: Services) -> None:
 
 
 @contextmanager
-def called(name: str) -> Iterator[threading.Event]:
-    """Is set once the function of that dotted name was called, which goes on as ever."""
+def called(name: str, first: Callable[[], object] = lambda: None) -> Iterator[threading.Event]:
+    """Is set once the function of that dotted name was called, which goes on as ever after `first`."""
     event = threading.Event()
     with pytest.MonkeyPatch.context() as patch:
         real = resolve_name(name)
 
         def told(*arguments: Any, **named: Any) -> Any:
+            first()
             event.set()
             return real(*arguments, **named)
 

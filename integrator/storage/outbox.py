@@ -1,6 +1,6 @@
 """`ops.outbox`: webhook messages written with the insight, what is due of them, and what became of each attempt.
 
-Whoever sends has the endpoint's turn (`webhook_turns.py`), so that no row stays locked while a receiver makes us wait. A
+Whoever sends has the endpoint's turn (`turns.py`), so that no row stays locked while a receiver makes us wait. A
 sender that dies leaves its messages pending: they go out again under the same message id.
 """
 

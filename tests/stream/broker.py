@@ -1,7 +1,9 @@
 """A real Apache Kafka for the tests, run by `scripts/kafka`, and a producer and a reader beside ours."""
 
 import json
+import os
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -36,6 +38,16 @@ class Broker:
 
     def stop(self) -> None:
         self._said("stop")
+
+    def freeze(self) -> None:
+        """It takes connections and says nothing, until it thaws."""
+        self._signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, number: signal.Signals) -> None:
+        os.kill(json.loads((self.home / "broker.json").read_text())["pid"], number)
 
     def _said(self, action: str) -> str:
         done = subprocess.run(
