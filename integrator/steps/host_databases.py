@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from integrator.contracts.errors import invalid
 from integrator.steps.connections import Actor
 from integrator.steps.services import Services
-from integrator.storage import host_databases, logs
+from integrator.storage import host_databases, insights, logs
 from integrator.storage.host_databases import HostDatabase, Layout
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def listed(services: Services, partner: str) -> list[dict[str, Any]]:
     """All of them with their status and their last error; `waiting` is how many publications are still to come."""
     with services.database.partner(partner) as connection:
         rows = host_databases.list_all(connection, partner)
-        head = host_databases.head(connection, partner)
+        head = insights.last_seq(connection, partner)
     return [_seen(row, head) for row in rows]
 
 

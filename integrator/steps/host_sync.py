@@ -17,8 +17,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from integrator.contracts.errors import Conflict, IntegratorError, NotFound, PermanentError, TransientError
 from integrator.steps.host_databases import get, reached
 from integrator.steps.services import Services
-from integrator.steps.turns import keep_taking_turns
-from integrator.storage import host_databases, logs
+from integrator.steps.turns import Busy, keep_taking_turns
+from integrator.storage import host_databases, insights, logs
 from integrator.storage.failures import traced
 from integrator.storage.host_databases import HostDatabase
 
@@ -131,7 +131,7 @@ def _batch(services: Services, target: HostDatabase, host: "Connection", table: 
         if held is None or not _is(held, target) or held.status != "active":
             raise _changed(name)
         # Read before the page: what is published in between has a higher number, and is not passed over.
-        head = host_databases.head(connection, partner)
+        head = insights.last_seq(connection, partner)
         rows = host_databases.page(connection, partner, held.layout, after=held.cursor, limit=BATCH)
     written = write(host, table, rows) if rows else 0
     full = len(rows) == BATCH
@@ -148,13 +148,13 @@ def _is(held: HostDatabase, target: HostDatabase) -> bool:
     return (held.revision, held.created_at) == (target.revision, target.created_at)
 
 
-def _changed(name: str) -> Conflict:
-    return Conflict(f"host database {name} is being written, or was changed just now")
+def _changed(name: str) -> Busy:
+    return Busy(f"host database {name} is being written, or was changed just now")
 
 
 def _note(services: Services, target: HostDatabase, error: IntegratorError) -> None:
     """A failure that may pass is tried again, less and less often; five days of it, or another, stop the table."""
-    if isinstance(error, Conflict) and "being written" in str(error):
+    if isinstance(error, Busy):
         return
     now = services.clock()
     again = None

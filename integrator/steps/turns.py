@@ -9,7 +9,7 @@ from datetime import datetime
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
-from integrator.contracts.errors import TransientError
+from integrator.contracts.errors import Conflict, TransientError
 from integrator.steps.services import Services
 from integrator.storage import partners
 
@@ -17,6 +17,10 @@ log = logging.getLogger(__name__)
 
 Due = Callable[[Connection, str, datetime], Sequence[str]]
 """The names of a partner's far ends that are due at a moment."""
+
+
+class Busy(Conflict):
+    """Another process is at it, or it was changed just now: nothing has failed, and there is nothing to note."""
 
 
 def keep_taking_turns(

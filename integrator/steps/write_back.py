@@ -13,12 +13,15 @@ from integrator.platforms.registry import writer
 from integrator.steps import connections, ingest
 from integrator.steps.connections import Actor
 from integrator.steps.services import Services
+from integrator.storage import connections as accounts
 from integrator.storage import logs
 from integrator.storage import write_back as stored
 from integrator.storage.connections import PlatformConnection
 from integrator.storage.write_back import WITHDRAWN, WriteBack
 
 if TYPE_CHECKING:
+    from sqlalchemy import Connection as SQLConnection
+
     from integrator.platforms.base import Account
     from integrator.platforms.http import Session
     from integrator.platforms.write_back import Record, Values, Writer
@@ -63,6 +66,8 @@ def plan(services: Services, actor: Actor, connection_id: str, *, withdrawn: str
             asked = (ours, actor.partner, connection_id, connection.platform, use_cases)
             due = stored.due_count(*asked)
             records = records_of(stored.pending(*asked, SAMPLE))
+            if (why := ambiguity(ours, connection)) is not None:
+                lacking = [why, *lacking]
         held = there.writer.read(there.session, there.account, list(records)) if records and not lacking else {}
         sample = [_compared(record, there.writer.values(record, chosen), held) for record in records.values()]
     now = services.clock()
@@ -77,12 +82,16 @@ def plan(services: Services, actor: Actor, connection_id: str, *, withdrawn: str
 def enable(services: Services, actor: Actor, connection_id: str) -> None:
     """Switch it on; makes the platform's fields where it lets us.
 
-    `NotReady` without a dry run, `Conflict` where fields are missing still, each said with how to add it.
+    `NotReady` without a dry run, `Conflict` beside another account of the platform, or where fields are missing still,
+    each said with how to add it.
     """
     connection = connections.get(services, actor.partner, connection_id)
     before = state(services, actor.partner, connection_id)
     if before is None or before.planned_at is None:
         raise NotReady(f"write-back of {connection_id} needs a dry run first: `integrator write-back plan`")
+    with services.database.partner(actor.partner) as ours:
+        if (why := ambiguity(ours, connection)) is not None:
+            raise Conflict(why)
     with opened(services, connection) as there:
         lacking = there.writer.prepare(there.session, there.account)
     if lacking:
@@ -127,6 +136,17 @@ def opened(services: Services, connection: PlatformConnection) -> Iterator[Open]
     account = ingest.seen(services, connection)
     with found.opened(account) as session:
         yield Open(found, session, account)
+
+
+def ambiguity(ours: "SQLConnection", connection: PlatformConnection) -> str | None:
+    """Why nothing may be written: with several accounts of a platform, an insight does not say whose record it is about."""
+    others = accounts.others(ours, connection.partner, connection.connection_id, connection.platform)
+    if not others:
+        return None
+    return (
+        f"there are other connections to {connection.platform}: {', '.join(others)}; write-back needs "
+        f"{connection.connection_id} to be the only one, for one id may be another record in each account"
+    )
 
 
 def records_of(rows: Sequence[Mapping[str, Any]]) -> "dict[str, Record]":

@@ -20,9 +20,9 @@ from integrator.platforms.registry import spec as platform_spec
 from integrator.steps import connections
 from integrator.steps.host_sync import GIVEN_UP_AFTER, LONGEST_WAIT, next_attempt
 from integrator.steps.services import Services
-from integrator.steps.turns import keep_taking_turns
-from integrator.steps.write_back import Open, opened, records_of, state
-from integrator.storage import host_databases, logs
+from integrator.steps.turns import Busy, keep_taking_turns
+from integrator.steps.write_back import Open, ambiguity, opened, records_of, state
+from integrator.storage import insights, logs
 from integrator.storage import write_back as stored
 from integrator.storage.connections import PlatformConnection
 from integrator.storage.failures import traced
@@ -73,7 +73,7 @@ def run(
     try:
         with services.database.turns.taken(partner, f"write_back/{connection_id}") as ours:
             if not ours:
-                raise Conflict(f"write-back of {connection_id} is being written by another process")
+                raise Busy(f"write-back of {connection_id} is being written by another process")
             return _written(services, connection, stop, batches)
     except IntegratorError as error:
         _note(services, partner, found, error)
@@ -126,7 +126,7 @@ def _written(
 ) -> RunReport:
     partner, name = connection.partner, connection.connection_id
     with services.database.partner(partner) as ours:
-        head = host_databases.head(ours, partner)  # before anything is read: what comes meanwhile is looked for again
+        head = insights.last_seq(ours, partner)  # before anything is read: what comes meanwhile is looked for again
     with opened(services, connection) as there:
         lacking = there.writer.lacking(there.session, there.account)
         if lacking:
@@ -167,6 +167,8 @@ def _batch(services: Services, connection: PlatformConnection, there: Open) -> l
         held = stored.get(ours, partner, name)
         if held is None or held.status != "on":
             raise _switched(name)
+        if (why := ambiguity(ours, connection)) is not None:  # an account may have been added since it was enabled
+            raise Conflict(why)
         rows = stored.pending(ours, partner, name, connection.platform, use_cases, there.writer.batch)
     if not rows:
         return []
@@ -191,8 +193,8 @@ def _is_as(was: WriteBack, found: WriteBack) -> bool:
     return (was.status, was.next_attempt_at) == (found.status, found.next_attempt_at)
 
 
-def _switched(name: str) -> Conflict:
-    return Conflict(f"write-back of {name} is being written, or was switched just now")
+def _switched(name: str) -> Busy:
+    return Busy(f"write-back of {name} is being written, or was switched just now")
 
 
 def _call(there: Open, rows: Sequence[Mapping[str, Any]], withdrawn: str) -> _Batch:
@@ -211,7 +213,7 @@ def _note(services: Services, partner: str, was: WriteBack, error: IntegratorErr
 
     What was switched meanwhile has a new beginning, and none of this.
     """
-    if isinstance(error, Conflict) and "being written" in str(error):
+    if isinstance(error, Busy):
         return
     now, connection_id, again = services.clock(), was.connection_id, None
     found = state(services, partner, connection_id)

@@ -82,12 +82,6 @@ class Cache:
 
         return Redis.from_url(self.url, socket_timeout=2.0, socket_connect_timeout=1.0)
 
-    def asynchronous(self) -> "AsyncRedis":
-        """A client for one event loop; who asks closes it."""
-        from redis.asyncio import Redis
-
-        return Redis.from_url(self.url, socket_timeout=0.5, socket_connect_timeout=0.5)
-
     def listener(self) -> "AsyncRedis":
         """A client for one event loop to subscribe with: it says at once when the connection is lost."""
         from redis.asyncio import Redis

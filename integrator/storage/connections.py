@@ -98,6 +98,16 @@ def get(connection: Connection, master: MasterKey, partner: str, connection_id: 
     return found[0]
 
 
+def others(connection: Connection, partner: str, connection_id: str, platform: str) -> list[str]:
+    """The ids of a partner's other accounts on the platform of this one, whatever their status."""
+    rows = connection.execute(
+        text("""select connection_id from integrator.connection
+        where partner = :partner and platform = :platform and connection_id <> :connection_id order by connection_id"""),
+        {"partner": partner, "platform": platform, "connection_id": connection_id},
+    )
+    return list(rows.scalars())
+
+
 def remove(connection: Connection, partner: str, connection_id: str) -> bool:
     """Forget an account with its cursors, backfills and listings; what landed stays. Whether it was there."""
     found = connection.execute(

@@ -229,15 +229,6 @@ _INSIGHT = (
 )
 
 
-def head(connection: Connection, partner: str) -> int:
-    """The `published_seq` of a partner's last publication, 0 before the first."""
-    found: int = connection.execute(
-        text("select coalesce(max(published_seq), 0) from insights.version where partner = :partner"),
-        {"partner": partner},
-    ).scalar_one()
-    return found
-
-
 def page(
     connection: Connection, partner: str, layout: Layout, *, after: int, limit: int
 ) -> Sequence[Mapping[str, Any]]:

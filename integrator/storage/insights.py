@@ -196,6 +196,15 @@ def of_subject(connection: Connection, partner: str, use_case: str, subject_id: 
     return [Served(**row._mapping) for row in rows]
 
 
+def last_seq(connection: Connection, partner: str) -> int:
+    """The newest `published_seq` of a partner; 0 when nothing was ever published."""
+    found: int = connection.execute(
+        text("select coalesce(max(published_seq), 0) from insights.version where partner = :partner"),
+        {"partner": partner},
+    ).scalar_one()
+    return found
+
+
 def page(
     connection: Connection, partner: str, *, use_case: str | None, after: int, limit: int, status: str | None = None,
     subject: str | None = None,

@@ -44,15 +44,6 @@ class Wanted:
         return {"use_cases": use_cases, "subjects": subjects, "platform": self.platform, "kind": self.kind}
 
 
-def last_seq(connection: Connection, partner: str) -> int:
-    """The newest `published_seq` of a partner; 0 when nothing was ever published."""
-    found: int = connection.execute(
-        text("select coalesce(max(published_seq), 0) from insights.version where partner = :partner"),
-        {"partner": partner},
-    ).scalar_one()
-    return found
-
-
 def versions(
     connection: Connection, partner: str, wanted: Wanted, *, after: int, limit: int, until: int | None = None
 ) -> list[Served]:

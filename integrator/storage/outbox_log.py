@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from sqlalchemy import Connection, text
 
@@ -52,16 +51,6 @@ def attempts_at(
         },
     )  # fmt: skip
     return [Attempt(**row._mapping) for row in rows]
-
-
-def attempts(connection: Connection, partner: str, message_id: str) -> list[dict[str, Any]]:
-    """The log of attempts of one message, oldest first."""
-    rows = connection.execute(
-        text("""select attempt, at, status_code, error, duration_ms, response from ops.delivery_attempt
-        where partner = :partner and message_id = :message_id order by attempt"""),
-        {"partner": partner, "message_id": message_id},
-    )
-    return [dict(row._mapping) for row in rows]
 
 
 def again_one(connection: Connection, partner: str, endpoint_id: str, message_id: str, now: datetime) -> None:

@@ -22,16 +22,6 @@ class Place:
     partition: int
 
 
-def stored(connection: Connection, partner: str, places: Iterable[Place]) -> dict[Place, int]:
-    """The last offset landed at each place; those never landed at are left out."""
-    rows = connection.execute(
-        text(f"select {_PLACE}, last_offset from integrator.stream_offset where partner = :partner"),
-        {"partner": partner},
-    )
-    found = {Place(row.cluster_id, row.topic_id, row.partition): int(row.last_offset) for row in rows}
-    return {place: found[place] for place in places if place in found}
-
-
 def hold(connection: Connection, partner: str, places: Iterable[Place], now: datetime) -> dict[Place, int]:
     """The last offset landed at each place (`NOTHING` before the first), nobody else moving it until the transaction ends.
 

@@ -112,7 +112,7 @@ def advance(connection: Connection, partner: str, connection_id: str, *, checked
     """Everything up to `checked_seq` was tried; failures are forgotten."""
     connection.execute(
         text("""update integrator.write_back set checked_seq = greatest(checked_seq, :seq), attempts = 0,
-          next_attempt_at = :now, failing_since = null, last_error = null, last_written_at = :now
+          next_attempt_at = :now, failing_since = null, last_error = null
         where partner = :partner and connection_id = :connection_id"""),
         {"partner": partner, "connection_id": connection_id, "seq": checked_seq, "now": now},
     )
@@ -145,6 +145,12 @@ def record(
     told = [row for row in rows if row["native_id"] in became]
     if not told:
         return
+    if any(one.reason is None for one in outcomes):
+        connection.execute(
+            text("""update integrator.write_back set last_written_at = :now
+            where partner = :partner and connection_id = :connection_id"""),
+            {"partner": partner, "connection_id": connection_id, "now": now},
+        )
     connection.execute(
         text("""insert into integrator.written_back (partner, connection_id, insight_id, native_id, insight_version,
             status, reason, at)

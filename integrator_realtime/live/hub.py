@@ -17,7 +17,7 @@ from starlette.concurrency import run_in_threadpool
 from integrator.contracts.errors import Forbidden, RateLimited, TransientError, Unavailable, invalid
 from integrator.security.tokens import Access
 from integrator.steps.services import Services
-from integrator.storage import live
+from integrator.storage import insights, live
 from integrator.storage.cache import PUBLISHED
 from integrator.storage.failures import traced
 from integrator.storage.insights import Served
@@ -107,7 +107,7 @@ class Hub:
 
     def _begin(self, partner: str, wanted: Wanted, last: int | None) -> tuple[int, list[Served]]:
         with self._services.database.partner(partner) as connection:
-            seq = live.last_seq(connection, partner)
+            seq = insights.last_seq(connection, partner)
             if last is not None and last > seq:  # of another database, or before it was restored
                 raise invalid("Last-Event-ID", last, f"up to {seq}, the last that was published")
             named = wanted.subjects is not None

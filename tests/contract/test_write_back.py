@@ -32,13 +32,9 @@ if TYPE_CHECKING:
 
 ALPHA, BETA = Actor("alpha", "tester"), Actor("beta", "tester")
 FIELDS = {
-    "score": "double",
-    "grade": "string",
-    "reasons": "textarea",
-    "status": "string",
-    "scored_at": "datetime",
+    "score": "double", "grade": "string", "reasons": "textarea", "status": "string", "scored_at": "datetime",
     "version": "double",
-}
+}  # fmt: skip
 
 
 class Clock:
@@ -62,13 +58,8 @@ def services(database: Any, server: Any) -> Services:
 @pytest.fixture
 def clean(services: Services, sandbox: LiveSandbox) -> Services:
     with services.database.batch() as connection:
-        for table in (
-            "integrator.connection",
-            "insights.version",
-            "insights.current",
-            "ops.prediction_log",
-            "ops.event_log",
-        ):
+        for table in ("integrator.connection", "insights.version", "insights.current", "ops.prediction_log",
+                      "ops.event_log"):  # fmt: skip
             connection.execute(text(f"delete from {table}"))
     services.clock.now = datetime.fromisoformat("2026-03-16T20:00:00+00:00")  # type: ignore[attr-defined]
     return services
@@ -177,11 +168,7 @@ class TestHubSpot:
         assert (report.written, report.refused) == (250, 0)
         assert sandbox.state.requests["hubspot"] - before <= 6, "a hundred contacts in a call"
         held = sandbox.state.writes("hubspot")[ids[0]]
-        assert (held["integrator_lead_score"], held["integrator_lead_grade"], held["integrator_lead_version"]) == (
-            "80",
-            "A",
-            "1",
-        )
+        assert [held[f"integrator_lead_{word}"] for word in ("score", "grade", "version")] == ["80", "A", "1"]
         assert held["integrator_lead_reasons"] == "Likely to convert: 80.\nOpened three mails (+25.0 %)"
         assert run_due(clean, "alpha") == [] and run(clean, "alpha", "hubspot").written == 0
 
@@ -212,9 +199,11 @@ class TestHubSpot:
         report = run(clean, "alpha", "hubspot")
         assert (report.written, report.refused) == (4, 1)
         found = write_back.status(clean, "alpha", "hubspot")
-        assert (found["written"], found["refused"], found["due"]) == (4, 1, 0)
+        assert (found["written"], found["refused"], found["due"], found["last_written_at"]) == (4, 1, 0, clean.clock())
         assert found["refusals"][0]["native_id"] == ids[2] and "OBJECT_NOT_FOUND" in found["refusals"][0]["reason"]
+        clean.clock.now += timedelta(hours=1)  # type: ignore[attr-defined]
         assert run(clean, "alpha", "hubspot").refused == 0, "not tried for ever"
+        assert write_back.status(clean, "alpha", "hubspot")["last_written_at"] == found["last_written_at"]
         score(clean, *(lead(one, 81) for one in ids), position=2)
         assert run(clean, "alpha", "hubspot").refused == 1, "a newer one is tried"
 
@@ -410,6 +399,26 @@ class TestAnyPlatform:
         ready(clean, "hubspot")
         assert run(clean, "alpha", "hubspot").written == 1
         assert set(sandbox.state.writes("hubspot")) == {one}
+
+    def test_one_account_of_a_platform_and_no_second(self, clean: Services, sandbox: LiveSandbox) -> None:
+        """An id in one portal is another person's in the other, and an insight does not say whose it is."""
+        second = account_of("alpha", "hubspot", "second", *sandbox.connection("hubspot"))
+        connect(clean, sandbox, "hubspot")
+        connect(clean, sandbox, "hubspot", BETA)
+        ready(clean, "hubspot")
+        connections.save(clean, ALPHA, second)
+        score(clean, lead(hub_ids(1)[0]), position=1)
+        (report,) = run_due(clean, "alpha")
+        assert report.error and "hubspot: second" in report.error and not sandbox.state.writes("hubspot")
+        found = write_back.status(clean, "alpha", "hubspot")
+        assert found["status"] == "failed" and "hubspot: second" in found["status_reason"]
+        assert "hubspot: second" in write_back.plan(clean, ALPHA, "hubspot").lacking[0]
+        with pytest.raises(Conflict, match="hubspot: second"):
+            write_back.enable(clean, ALPHA, "hubspot")
+        assert run_due(clean, "alpha") == []
+        connections.remove(clean, ALPHA, "second")
+        write_back.enable(clean, ALPHA, "hubspot")
+        assert run(clean, "alpha", "hubspot").written == 1
 
     def test_a_platform_that_takes_nothing_back(self, clean: Services, sandbox: LiveSandbox) -> None:
         connect(clean, sandbox, "stripe")

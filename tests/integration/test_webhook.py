@@ -48,6 +48,13 @@ def rows(services: Services) -> list[Any]:
         return list(connection.execute(text("select * from ops.outbox where partner = 'alpha' order by outbox_id")))
 
 
+def attempts(services: Services) -> list[outbox_log.Attempt]:
+    """At the first message."""
+    first = rows(services)[0]
+    with services.database.partner("alpha") as connection:
+        return outbox_log.attempts_at(connection, "alpha", first.endpoint_id, limit=9, message_id=first.message_id)
+
+
 def dispatcher(services: Services, clock: Callable[[], datetime] | None = None) -> Dispatcher:
     return Dispatcher(services.database, clock or services.clock, Guard(allow_loopback=True), seed=7)
 
@@ -67,9 +74,8 @@ def test_delivered_signed_and_verified(clean: Services, receiver: Receiver) -> N
         with pytest.raises(WebhookVerificationError):
             Webhook(endpoint.secret).verify(body.replace(b"900", b"901"), headers)
     assert {headers["webhook-id"] for headers, _ in receiver.got} == {row.message_id for row in rows(clean)}
-    with clean.database.partner("alpha") as connection:
-        (attempt,) = outbox_log.attempts(connection, "alpha", rows(clean)[0].message_id)
-    assert (attempt["attempt"], attempt["status_code"], attempt["error"]) == (1, 204, None)
+    (attempt,) = attempts(clean)
+    assert (attempt.attempt, attempt.status_code, attempt.error) == (1, 204, None)
     assert deliver(clean).delivered == 0
 
 
@@ -123,9 +129,8 @@ def test_a_redirect_is_refused(clean: Services, receiver: Receiver) -> None:
     receiver.status, receiver.headers = 307, [(b"location", receiver.url.encode())]
     assert deliver(clean, "alpha").failed == 1
     assert len(receiver.got) == 1
-    with clean.database.partner("alpha") as connection:
-        (attempt,) = outbox_log.attempts(connection, "alpha", rows(clean)[0].message_id)
-    assert (attempt["status_code"], attempt["error"]) == (307, "answered 307")
+    (attempt,) = attempts(clean)
+    assert (attempt.status_code, attempt.error) == (307, "answered 307")
 
 
 def test_gone_disables_and_tells(clean: Services, receiver: Receiver) -> None:
@@ -240,9 +245,8 @@ def test_a_receiver_that_is_away(clean: Services) -> None:
     add(clean, "http://127.0.0.1:9/")
     put_out(clean, "gala")
     assert deliver(clean, "alpha").failed == 1
-    with clean.database.partner("alpha") as connection:
-        (attempt,) = outbox_log.attempts(connection, "alpha", rows(clean)[0].message_id)
-    assert attempt["status_code"] is None and "ConnectionRefusedError" in attempt["error"]
+    (attempt,) = attempts(clean)
+    assert attempt.status_code is None and "ConnectionRefusedError" in attempt.error
 
 
 @pytest.mark.parametrize("host", ["10.0.0.8", "169.254.169.254", "0xa000008", "[::ffff:10.0.0.8]", "[fd00::1]"])
@@ -250,9 +254,8 @@ def test_private_addresses_are_not_connected_to(clean: Services, host: str) -> N
     add(clean, f"https://{host}/")
     put_out(clean, "gala")
     assert deliver(clean, "alpha").failed == 1
-    with clean.database.partner("alpha") as connection:
-        (attempt,) = outbox_log.attempts(connection, "alpha", rows(clean)[0].message_id)
-    assert attempt["error"] == UNREACHABLE
+    (attempt,) = attempts(clean)
+    assert attempt.error == UNREACHABLE
 
 
 def test_loopback_only_where_settings_say_so(clean: Services, receiver: Receiver) -> None:

@@ -1,7 +1,7 @@
 """Landing what has a place in a log: once, in order, with its position; refusals told before anything is committed."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -13,7 +13,7 @@ from integrator.steps import quarantine as steps
 from integrator.steps import records_in
 from integrator.steps.records_in import Message, Read
 from integrator.steps.services import Services
-from integrator.storage import quarantine, stream_offsets
+from integrator.storage import quarantine
 from integrator.storage.landing_placed import LandedHere, Placed, Refusal, Refused, land_placed
 from integrator.storage.stream_offsets import Place
 
@@ -66,7 +66,12 @@ def versions(services: Services, native_id: str, partner: str = "alpha") -> list
 
 def position(services: Services, place: Place, partner: str = "alpha") -> int | None:
     with services.database.partner(partner) as connection:
-        return stream_offsets.stored(connection, partner, [place]).get(place)
+        rows = connection.execute(
+            text("""select last_offset from integrator.stream_offset
+            where cluster_id = :cluster_id and topic_id = :topic_id and partition = :partition"""),
+            asdict(place),
+        )
+        return rows.scalar_one_or_none()
 
 
 def test_kinds_and_platforms_land_in_one_transaction_with_the_position(services: Services, place: Place) -> None:
@@ -154,8 +159,8 @@ def test_what_is_refused_is_in_quarantine_and_told_before_the_commit(services: S
 
 def test_a_partner_sees_nothing_of_anothers_position(services: Services, place: Place) -> None:
     land(services, sale(place, 5, "mine"))
+    assert (position(services, place), position(services, place, "beta")) == (5, None)
     with services.database.partner("beta") as connection:
-        assert stream_offsets.stored(connection, "alpha", [place]) == {}
         assert connection.execute(text("select count(*) from ops.stream_relay")).scalar_one() == 0
     assert land(services, sale(place, 5, "theirs"), partner="beta").result.accepted == 1
 
