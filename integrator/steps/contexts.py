@@ -4,6 +4,8 @@ from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from sqlalchemy import Connection
+
 from integrator.steps.services import Services
 from integrator.storage import partners, price_rules
 from integrator.storage.partners import Partner
@@ -16,11 +18,14 @@ if TYPE_CHECKING:
 def context_of(services: Services, partner: str, frame: "pl.DataFrame") -> Context:
     """The moment of the features, not of the call: what they were not told, the model must not know either."""
     with services.database.partner(partner) as connection:
-        entry = partners.get(connection, partner)
-        rules = price_rules.list_all(connection, partner)
+        return context_in(connection, partner, frame, services.clock())
+
+
+def context_in(connection: Connection, partner: str, frame: "pl.DataFrame", now: datetime) -> Context:
+    """The same in a transaction that is there already; without rows as of `now`."""
     newest = frame["as_of"].max() if frame.height else None
-    found = context_at(entry, newest if isinstance(newest, datetime) else services.clock())
-    return replace(found, price_rules=rules)
+    found = context_at(partners.get(connection, partner), newest if isinstance(newest, datetime) else now)
+    return replace(found, price_rules=price_rules.list_all(connection, partner))
 
 
 def context_at(entry: Partner, as_of: datetime) -> Context:

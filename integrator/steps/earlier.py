@@ -7,6 +7,8 @@ from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
+from sqlalchemy import Connection
+
 from integrator.steps.services import Services
 from integrator.storage import frames, logs, prediction_log
 from models.base import UseCaseSpec
@@ -20,7 +22,7 @@ RETIRED = "Its outcome counts within {trained} days, that of the rows within {as
 
 
 def last_said(
-    services: Services, spec: UseCaseSpec, partner: str, frame: "pl.DataFrame", as_of: datetime,
+    connection: Connection, spec: UseCaseSpec, partner: str, frame: "pl.DataFrame", as_of: datetime,
     only: Collection[str] | None = None,
 ) -> dict[tuple[str, str], float]:  # fmt: skip
     """What a model said of each subject the spec's `looks_back_days` ago, or the last before that; else nothing.
@@ -33,8 +35,7 @@ def last_said(
     if spec.label_horizon is not None and frame.height:
         horizon = int(frame[spec.label_horizon][0])
     before = as_of - timedelta(days=spec.looks_back_days)
-    with services.database.partner(partner) as connection:
-        return prediction_log.last_values(connection, partner, spec.name, before, horizon, only)
+    return prediction_log.last_values(connection, partner, spec.name, before, horizon, only)
 
 
 def retired_by_label(

@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 
 from integrator.contracts.errors import PermanentError
 from integrator.contracts.insight import Subject
-from integrator.steps.contexts import context_of
+from integrator.steps.contexts import context_in
 from integrator.steps.earlier import last_said
 from integrator.steps.inference import Results, outcomes, predict_timed, reasons
 from integrator.steps.predictions import decimals_of, encode, failed_insights, restored, stored
@@ -58,8 +58,9 @@ def score(services: Services, partner: str, use_case: str, *, run_id: str) -> Sc
     relation = f"features.{code.spec.relation}"
     frame = frames.read_features(services.database, relation, partner)
     position = frames.input_position(services.database, relation, frame)
-    context = context_of(services, partner, frame)
-    context = replace(context, earlier=last_said(services, code.spec, partner, frame, context.as_of))
+    with services.database.partner(partner) as connection:
+        context = context_in(connection, partner, frame, services.clock())
+        context = replace(context, earlier=last_said(connection, code.spec, partner, frame, context.as_of))
     now = serving(services, partner, use_case)
     decimals = decimals_of(code.spec, context.currency)
 

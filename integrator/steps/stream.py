@@ -14,7 +14,7 @@ from integrator.contracts.errors import invalid
 from integrator.contracts.insight import Subject, insight_id
 from integrator.contracts.records import KINDS
 from integrator.delivery.base import Publication
-from integrator.steps.contexts import context_of
+from integrator.steps.contexts import context_in
 from integrator.steps.earlier import last_said
 from integrator.steps.inference import outcomes, predict_timed, reasons
 from integrator.steps.live_models import Held
@@ -119,11 +119,10 @@ def _use_case(
     """None where the records touch nothing of this use case."""
     with services.database.partner(partner) as connection:
         hits = storage.hits(connection, partner, spec.relation, records)
-    subjects = _subjects(spec, records, hits)
-    if not subjects:
-        return None
-    held = memory.champions.get(partner, spec.name)
-    with services.database.partner(partner) as connection:
+        subjects = _subjects(spec, records, hits)
+        if not subjects:
+            return None
+        held = memory.champions.get(partner, spec.name)
         # Before anything is read: so that what stands was made of no newer input, whoever published it.
         insights.lock(connection, partner)
         storage.read_as_of(connection, services.clock())
@@ -150,8 +149,8 @@ def _rescored(
     position = storage.newest(connection, partner, records)
     read = memory.frame if spec.rows_need_all else live_rows
     frame = read(connection, partner, spec, hits)
-    earlier = last_said(services, spec, partner, frame, at, {subject.id for subject in subjects})
-    context = replace(context_of(services, partner, frame), as_of=at, earlier=earlier)
+    earlier = last_said(connection, spec, partner, frame, at, {subject.id for subject in subjects})
+    context = replace(context_in(connection, partner, frame, at), as_of=at, earlier=earlier)
     started = time.perf_counter()
     rows = [restored(stored(row)) for row in rows_of(services, now, frame, context, subjects, memory)]
     prepared_ms = (time.perf_counter() - started) * 1000 / max(len(rows), 1)
