@@ -63,7 +63,7 @@ test-tensorflow: $(STAMP) ## Install the optional extra and let a TensorFlow mod
 bench-models: $(STAMP) ## Measure the models on public data beside their peers; writes docs/model-quality.md
 	$(BIN)/python -m benchmarks.model_quality --write
 
-bench: $(STAMP) ## Measure the night, its second run and the definitions beside their peers
+bench: $(STAMP) ## Measure landing, nights, streams, lookups, scores and webhooks beside their peers; half an hour
 	$(BIN)/python -m benchmarks
 
 lock: ## Resolve pyproject.toml and the other sets anew into their lock files, for every Python 3.11
