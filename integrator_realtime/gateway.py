@@ -252,9 +252,8 @@ class Gateway:
         if not (found or broken):
             return
         key = subject_key(partner, use_case, subject_id)
-        puts = [put_arguments(partner, use_case, subject_id, entry) for entry in found]
-        commands: list[Command] = [("DEL", key)] if broken else []
-        await self._ask([*commands, *(("EVAL", PUT_SCRIPT, 1, *arguments) for arguments in puts)])
+        put: Command = ("EVAL", PUT_SCRIPT, 1, *put_arguments(partner, use_case, subject_id, found))
+        await self._ask([("DEL", key), put] if broken else [put])
 
 
 def bearer(request: Request) -> str:

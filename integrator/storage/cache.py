@@ -10,6 +10,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
+from itertools import groupby, islice
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from integrator.contracts.errors import Unavailable
@@ -25,17 +27,24 @@ PUBLISHED = "published"
 _BATCH = 500
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
-# KEYS[1] the subject; ARGV: field, version, checked_at (µs), packed value, seconds to live. 1 when written.
+# KEYS[1] the subject; ARGV: seconds to live, then field, version, checked_at (µs), packed value of each. How many were
+# written: together, for who reads in between would take one of several for all there is.
 _PUT = """
-local held = redis.call('HGET', KEYS[1], ARGV[1])
-if held then
-  local version, checked = string.match(held, '^(%d+) (%d+) ')
-  version, checked = tonumber(version), tonumber(checked)
-  if version > tonumber(ARGV[2]) or (version == tonumber(ARGV[2]) and checked > tonumber(ARGV[3])) then return 0 end
+local function is_newer(held, version, checked)
+  if not held then return true end
+  local there, seen = string.match(held, '^(%d+) (%d+) ')
+  there, seen = tonumber(there), tonumber(seen)
+  return there < version or (there == version and seen <= checked)
 end
-redis.call('HSET', KEYS[1], ARGV[1], ARGV[4])
-redis.call('EXPIRE', KEYS[1], ARGV[5])
-return 1
+local written = 0
+for at = 2, #ARGV, 4 do
+  if is_newer(redis.call('HGET', KEYS[1], ARGV[at]), tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2])) then
+    redis.call('HSET', KEYS[1], ARGV[at], ARGV[at + 3])
+    written = written + 1
+  end
+end
+if written > 0 then redis.call('EXPIRE', KEYS[1], ARGV[1]) end
+return written
 """
 
 
@@ -100,26 +109,26 @@ class Cache:
             raise Unavailable(f"Redis did not take the word of {partner}: {type(error).__name__}") from error
 
     def fill(self, partner: str, use_case: str, entries: Iterable[tuple[str, Cached]]) -> int:
-        """Write (subject id, document) pairs that are newer than what is there; how many were."""
+        """Write (subject id, document) pairs that are newer than what is there; how many were.
+
+        Those of one subject stand one after the other, and are seen all at once.
+        """
         from redis.exceptions import RedisError
 
+        subjects = ((subject, [entry for _, entry in whole]) for subject, whole in groupby(entries, itemgetter(0)))
         written = 0
-        pending: list[tuple[str, Cached]] = []
         try:
-            for entry in entries:
-                pending.append(entry)
-                if len(pending) == _BATCH:
-                    written += self._put(partner, use_case, pending)
-                    pending = []
-            return written + (self._put(partner, use_case, pending) if pending else 0)
+            while batch := list(islice(subjects, _BATCH)):
+                written += self._put(partner, use_case, batch)
         except RedisError as error:
             raise Unavailable(f"Redis did not take the insights of {partner}: {type(error).__name__}") from error
+        return written
 
-    def _put(self, partner: str, use_case: str, entries: Sequence[tuple[str, Cached]]) -> int:
+    def _put(self, partner: str, use_case: str, subjects: Sequence[tuple[str, Sequence[Cached]]]) -> int:
         pipe = self.client.pipeline(transaction=False)
         script = self.client.script_load(_PUT)
-        for subject_id, entry in entries:
-            pipe.evalsha(str(script), 1, *put_arguments(partner, use_case, subject_id, entry))
+        for subject_id, entries in subjects:
+            pipe.evalsha(str(script), 1, *put_arguments(partner, use_case, subject_id, entries))
         return sum(int(answer) for answer in pipe.execute())
 
     def get(self, partner: str, use_case: str, subject_id: str) -> list[Cached]:
@@ -148,12 +157,14 @@ class Cache:
             client.close()
 
 
-def put_arguments(partner: str, use_case: str, subject_id: str, entry: Cached) -> tuple[str | int | bytes, ...]:
+def put_arguments(
+    partner: str, use_case: str, subject_id: str, entries: Sequence[Cached]
+) -> tuple[str | int | bytes, ...]:
     """Key and arguments of the script, for either client."""
-    return (
-        subject_key(partner, use_case, subject_id), f"{entry.platform}|{entry.kind}", entry.insight_version,
-        _micros(entry.checked_at), entry.packed(), SECONDS,
-    )  # fmt: skip
+    made: list[str | int | bytes] = [subject_key(partner, use_case, subject_id), SECONDS]
+    for entry in entries:
+        made += [f"{entry.platform}|{entry.kind}", entry.insight_version, _micros(entry.checked_at), entry.packed()]
+    return tuple(made)
 
 
 PUT_SCRIPT = _PUT

@@ -70,6 +70,18 @@ def test_two_publications_in_one_transaction_are_each_of_their_own(alpha: Servic
     assert [tuple(row) for row in logged] == [("stream-10", "gala"), ("stream-11", "expo"), ("stream-12", "gala")]
 
 
+def test_the_cache_is_filled_a_subject_at_a_time(alpha: Services) -> None:
+    def steps() -> int:
+        stats: Any = alpha.cache.client.info("commandstats")
+        return int(stats.get("cmdstat_evalsha", {"calls": 0})["calls"])
+
+    elsewhere = [prediction(name, subject=Subject("event", name, "eventbrite")) for name in ("gala", "expo")]
+    out(alpha, prediction("gala"), prediction("expo"), *elsewhere)
+    alpha.cache.client.flushdb()
+    before = steps()
+    assert fill_cache(alpha, "alpha", "attendance") == 4 and steps() == before + 2
+
+
 def test_no_scored_rows_at_all_and_nothing_standing(alpha: Services) -> None:
     report = out(alpha)
     assert (report.rows, report.changed, report.withdrawn, report.messages) == (0, 0, 0, 0)

@@ -1,6 +1,7 @@
 """Cache: after every publication, all documents it was about with their freshness, unchanged ones too."""
 
 from collections.abc import Collection
+from operator import attrgetter
 
 from sqlalchemy import Connection
 
@@ -32,6 +33,7 @@ def fill(database: Database, cache: Cache, partner: str, use_case: str, only: Co
     """
     with database.partner(partner) as connection:
         current = insights.current(connection, partner, use_case, only)
+    current.sort(key=attrgetter("subject_id"))
     return cache.fill(partner, use_case, ((served.subject_id, cached(served)) for served in current))
 
 

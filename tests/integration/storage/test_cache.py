@@ -88,6 +88,24 @@ def test_platforms_and_kinds_of_one_id_stand_beside_each_other(cache: Cache) -> 
     assert sorted(found, key=repr) == sorted(put, key=repr)
 
 
+def test_a_subject_is_written_in_one_step(cache: Cache) -> None:
+    """Who reads in between would take one platform's for all there is."""
+    both = [("gala", entry(2)), ("gala", entry(2, platform="shopify")), ("expo", entry())]
+    before = calls(cache)
+    assert cache.fill("alpha", "attendance", both) == 3 and calls(cache) == before + 2
+    newer = [("gala", entry(1)), ("gala", entry(3, platform="shopify"))]
+    assert cache.fill("alpha", "attendance", newer) == 1, "each is compared with its own"
+    assert {one.platform: one.insight_version for one in cache.get("alpha", "attendance", "gala")} == {
+        "pretix": 2,
+        "shopify": 3,
+    }
+
+
+def calls(cache: Cache) -> int:
+    stats: Any = cache.client.info("commandstats")
+    return int(stats.get("cmdstat_evalsha", {"calls": 0})["calls"])
+
+
 def test_everything_expires(cache: Cache) -> None:
     cache.fill("alpha", "attendance", [("gala", entry())])
     assert 0 < cache.client.ttl(subject_key("alpha", "attendance", "gala")) <= SECONDS
