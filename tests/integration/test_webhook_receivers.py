@@ -3,6 +3,7 @@
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
@@ -283,6 +284,19 @@ def test_one_sender_at_a_time_at_an_endpoint(clean: Services) -> None:
     first, second = Turns(clean.database), Turns(clean.database)
     assert first.take("alpha", "we_1") and not first.take("alpha", "we_1") and not second.take("alpha", "we_1")
     assert second.take("alpha", "we_2") and second.take("beta", "we_1")
+    with clean.database.service() as connection:
+        sessions = (
+            connection.execute(
+                text("""select pid from pg_locks where locktype = 'advisory' and mode = 'ExclusiveLock'
+          and database = (select oid from pg_database where datname = current_database())""")
+            )
+            .scalars()
+            .all()
+        )
+    assert (len(sessions), len(set(sessions))) == (3, 2), "one connection a process, however many turns"
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(first.give_back, "alpha", "we_1").result()
+    assert not second.take("alpha", "we_1"), "only who took it gives it back"
     first.give_back("alpha", "we_1")
     first.give_back("alpha", "we_1")
     assert second.take("alpha", "we_1")
