@@ -68,7 +68,8 @@ def _mlflow() -> Any:
     Its modules import each other in circles. Threads that begin it together meet that as a deadlock, which Python breaks
     by an error, and what stays behind is half a package on which every later call fails.
     """
-    with _IMPORTING:
+    with _IMPORTING, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
         import mlflow
         import mlflow.pyfunc
 

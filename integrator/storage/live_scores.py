@@ -118,6 +118,16 @@ def scoring_of(connection: Connection, partner: str, use_case: str) -> str | Non
     return found
 
 
+def scorings(connection: Connection, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], str]:
+    """The same for many (partner, use case) at once; the night's role alone sees them all."""
+    rows = connection.execute(
+        text("""select partner, use_case, run_id from ops.scoring join
+        unnest(cast(:partners as text[]), cast(:use_cases as text[])) as asked(partner, use_case) using (partner, use_case)"""),
+        {"partners": [partner for partner, _ in keys], "use_cases": [use_case for _, use_case in keys]},
+    )
+    return {(row.partner, row.use_case): row.run_id for row in rows}
+
+
 def are_erased(connection: Connection, partner: str, hashes: Sequence[bytes]) -> set[bytes]:
     """Those of some identity hashes whose person was erased and must not come back."""
     rows = connection.execute(

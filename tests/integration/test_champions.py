@@ -1,18 +1,21 @@
 """Models that a serving process keeps: swapped behind requests, a broken one refused while the old one serves, bounded."""
 
-import shutil
 import threading
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 from urllib.parse import unquote, urlsplit
 
 import pytest
+from sqlalchemy import Engine, event, text
+from sqlalchemy.exc import OperationalError
 
-from integrator.contracts.errors import IntegratorError
+from integrator.contracts.errors import IntegratorError, Unavailable
 from integrator.settings import Settings
+from integrator.steps import champions as champions_step
 from integrator.steps.champions import RECHECKED_SECONDS, RETRIED_SECONDS, Champions
+from integrator.steps.live_models import Held, hold
 from integrator.steps.live_score import Answer, score_now
 from integrator.steps.services import Services
 from integrator.storage import logs
@@ -140,8 +143,6 @@ def test_no_request_is_dropped_while_models_are_swapped(
 
 
 def test_a_partners_new_setting_is_seen_after_a_while(installation: Services, watched: Watched) -> None:
-    from sqlalchemy import text
-
     assert watched.champions.get("other", "lead_score").context.timezone == "UTC"
     with installation.database.owner() as connection:
         connection.execute(text("update integrator.partner set timezone = 'Asia/Tokyo' where partner = 'other'"))
@@ -190,10 +191,108 @@ def test_a_model_given_up_while_the_watcher_looks_stops_nothing(installation: Se
 
 
 def test_what_cannot_be_loaded_at_all_is_unavailable(
-    installation: Services, trained: Trained, watched: Watched
+    installation: Services, trained: Trained, watched: Watched, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    version = log(installation, trained)
-    shutil.rmtree(installation.settings.root / "artifacts" / "lead_score.travel")
-    with pytest.raises(IntegratorError, match="the model of lead_score cannot be loaded"):
-        watched.champions.get("travel", "lead_score")
-    assert int(version) > 0 and watched.champions.refused
+    tries: list[str] = []
+
+    def loading(services: Services, partner: str, name: str, before: Held | None = None) -> Held:
+        tries.append(partner)
+        return hold(services, partner, name, before)
+
+    monkeypatch.setattr(champions_step, "hold", loading)
+    champions = watched.champions
+    first = log(installation, trained)
+    broken = log(installation, trained)
+    spoil(installation, broken)
+    for _ in range(3):
+        with pytest.raises(Unavailable, match="the model of lead_score cannot be loaded: .*cannot be read"):
+            champions.get("travel", "lead_score")
+        champions.look()
+    assert tries == ["travel"], "whoever asks does not have it loaded again"
+    (refused,) = champions.refused
+    assert (refused.version, watched.counts) == (broken, ["refused"])
+    watched.seconds += RETRIED_SECONDS
+    with pytest.raises(Unavailable):
+        champions.get("travel", "lead_score")
+    assert len(tries) == 2, "and again after a while"
+
+    installation.tracking.rollback("lead_score", "travel", first)
+    champions.look()
+    assert champions.refused == []
+    assert watched.version(installation) == ("partner", first), "at once, when the alias moves"
+
+
+@pytest.mark.parametrize("error", [PermissionError("/secret/state.pkl"), ZeroDivisionError("a secret")])
+def test_a_store_that_fails_is_counted_and_shown(
+    installation: Services, watched: Watched, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture,
+    error: Exception,
+) -> None:  # fmt: skip
+    def failing(*_: Any, **__: Any) -> NoReturn:
+        raise error
+
+    monkeypatch.setattr(champions_step, "hold", failing)
+    with pytest.raises(Unavailable, match=type(error).__name__):
+        watched.champions.get("other", "pricing")
+    (refused,) = watched.champions.refused
+    assert (refused.use_case, refused.reason) == ("pricing", type(error).__name__) and watched.counts == ["refused"]
+    assert "in failing" in caplog.text and "secret" not in caplog.text.replace('"a secret"', "")
+
+
+def test_a_database_that_was_away_says_nothing_of_the_model(
+    installation: Services, watched: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(*_: Any, **__: Any) -> NoReturn:
+        raise OperationalError("select 1", None, Exception("gone"))
+
+    monkeypatch.setattr(champions_step, "hold", away)
+    with pytest.raises(OperationalError):
+        watched.champions.get("other", "pricing")
+    monkeypatch.undo()
+    assert watched.champions.refused == [] and watched.champions.get("other", "pricing").serving.rung == "rule"
+
+
+def test_what_alone_still_serves_is_not_given_up(installation: Services, trained: Trained) -> None:
+    watched = Watched(installation, most=2)
+    champions = watched.champions
+    old = log(installation, trained)
+    assert watched.version(installation) == ("partner", old)
+    spoil(installation, log(installation, trained))
+    champions.look()
+    for partner, name in (("other", "pricing"), ("travel", "pricing"), ("other", "attendance")):
+        champions.get(partner, name)
+        assert len(champions._held) == 2, "no more than may be"
+    assert watched.version(installation) == ("partner", old)
+    assert len(champions.refused) == 1
+    champions._refuse(("other", "attendance"), ZeroDivisionError(), "7")
+    champions.get("other", "pricing")
+    assert ("other", "pricing") in champions._held, "half of the places are for what can be loaded"
+    assert len(champions._held) == 2
+    installation.tracking.rollback("lead_score", "travel", old)
+
+
+def test_one_look_is_two_queries_whatever_is_held(installation: Services, watched: Watched) -> None:
+    """And sees a scoring of any partner."""
+    for partner in ("travel", "other"):
+        watched.champions.get(partner, "pricing")
+    watched.champions.look()
+    asked: list[str] = []
+
+    def noted(_: Any, __: Any, statement: str, *___: Any) -> None:
+        asked.append(statement)
+
+    event.listen(Engine, "before_cursor_execute", noted)
+    try:
+        watched.champions.look()
+    finally:
+        event.remove(Engine, "before_cursor_execute", noted)
+    assert len(asked) == 2, asked
+    with installation.database.partner("other") as connection:
+        connection.execute(
+            text("""insert into ops.scoring (partner, use_case, run_id, model_name, model_version, input_position, as_of,
+              scored_at, row_count, failure_count)
+            values ('other', 'pricing', 'another', 'pricing.rule', '1', 0, :now, :now, 0, 0)"""),
+            {"now": NOW},
+        )
+    watched.champions.look()
+    assert watched.champions.get("other", "pricing").run_id == "another"
+    assert watched.champions.get("travel", "pricing").run_id is None
