@@ -11,7 +11,7 @@ from integrator.storage.live import Freshness
 HEARTBEAT = b": still here\n\n"
 RETRY = b"retry: 2000\n\n"
 REASONS = {
-    "token_expired": "the token has ended; come back with a fresh one",
+    "token_expired": "the token, or API key, has ended; come back with a fresh one",
     "revoked": "the token, or its client, was revoked",
     "origin_removed": "the page's origin is no longer registered",
     "slow": "nothing was read for too long; come back with Last-Event-ID",

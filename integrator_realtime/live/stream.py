@@ -9,7 +9,7 @@ from datetime import datetime
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.responses import Response
 
-from integrator.contracts.errors import TransientError
+from integrator.contracts.errors import TransientError, Unauthorized
 from integrator.security.tokens import Access
 from integrator.security.widget_tokens import Widget
 from integrator.settings import Clock
@@ -104,6 +104,8 @@ class EventStream(Response):
                 await self._pause(send)
         except Stalled:
             reason = "slow"
+        except Unauthorized:  # an API key that is no longer good: whoever was revoked has been told so by the hub
+            reason = self._reason or "token_expired"
         except (TransientError, SQLAlchemyError):
             reason = "unavailable"
         with suppress(TimeoutError):  # who reads nothing at all is not waited for any longer

@@ -290,6 +290,22 @@ def test_the_end_of_a_token_is_said(services: Services, alpha: NewClient) -> Non
         assert len(reader.documents) == 1
 
 
+@pytest.mark.usefixtures("url")
+def test_the_end_of_an_api_key_is_said(services: Services) -> None:
+    begun, first = services.clock(), time.monotonic()
+    moving = replace(services, clock=lambda: begun + timedelta(seconds=time.monotonic() - first))
+    short = clients.create(
+        services.database, "alpha", "insights:read", begun, method="api_key", expires_in=timedelta(seconds=1.5)
+    )
+    with serving(create_app(moving)) as url:
+        with Reader(url, short.client_secret, GALA) as reader:
+            assert reader.wait_end() == "token_expired"
+            assert len(reader.documents) == 1
+        counted = httpx.get(f"{url}/metrics").text
+    assert 'integrator_live_streams_ended_total{reason="token_expired"} 1' in counted
+    assert 'reason="left"' not in counted
+
+
 @pytest.mark.parametrize("way", ["token", "client", "api key", "widget", "origin", "without redis", "emptied redis"])
 def test_who_is_revoked_is_shown_out(url: str, services: Services, way: str) -> None:
     now, redis = services.clock(), services.cache
