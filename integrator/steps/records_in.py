@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 import msgspec
+import psycopg
 from sqlalchemy import exc
 
 from integrator.contracts.errors import PermanentError
@@ -25,8 +26,12 @@ KIND = re.compile(r"[a-z][a-z0-9_]{0,39}")
 PLATFORM_HEADER = "platform"
 LONGEST_ID = 200
 ENVELOPE = ("partner", "kind", "platform")
-# What PostgreSQL will refuse the next time too. That it is away, or that two waited for each other, is none of these.
-_FOR_GOOD = (PermanentError, exc.DataError, exc.IntegrityError, exc.ProgrammingError)
+# What PostgreSQL will refuse the next time too, by SQLAlchemy's word or under COPY by psycopg's own. That it is away, or
+# that two waited for each other, is none of these.
+_FOR_GOOD = (
+    PermanentError, exc.DataError, exc.IntegrityError, exc.ProgrammingError, psycopg.DataError, psycopg.IntegrityError,
+    psycopg.ProgrammingError,
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

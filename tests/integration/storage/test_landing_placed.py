@@ -14,6 +14,8 @@ from integrator.steps import records_in
 from integrator.steps.records_in import Message, Read
 from integrator.steps.services import Services
 from integrator.storage import quarantine
+from integrator.storage.database import Database
+from integrator.storage.landing_merge import stage
 from integrator.storage.landing_placed import LandedHere, Placed, Refusal, Refused, land_placed
 from integrator.storage.stream_offsets import Place
 
@@ -182,3 +184,23 @@ def test_what_postgres_refuses_for_good_is_found_by_halves(services: Services, p
         (5, "refused", "could not be stored: IntegrityError")
     ]
     assert position(services, place) == 8
+
+
+def test_what_copy_refuses_for_good_is_found_by_halves(services: Services, place: Place) -> None:
+    """COPY's refusals come as the driver's own errors: here of a session whose staging table has a constraint more."""
+    own = replace(services, database=Database(services.database.address, services.database.master))
+    try:
+        with own.database.partner(
+            "alpha"
+        ) as connection:  # the only session there is; landing gets it back from the pool
+            stage(connection, "sale", b"")
+            connection.execute(text("alter table incoming_sale add constraint no_seven check (quantity <> 7)"))
+        things = [sale(place, number, f"copied-{number}", 7 if number == 3 else 1) for number in range(6)]
+        reads = [Read(Message(place, one.offset, b"", one.payload, NOW), "alpha", one) for one in things]
+        told: list[tuple[Message, Refusal]] = []
+        done = records_in.land(own, "alpha", reads, told.extend)
+    finally:
+        own.database.close()
+    assert (done.result.accepted, done.result.quarantined) == (5, 1)
+    assert [(message.offset, why.words) for message, why in told] == [(3, "could not be stored: CheckViolation")]
+    assert position(services, place) == 5
