@@ -78,14 +78,11 @@ class Consumer:
         """Whether reading waits for landing."""
         return self._is_paused
 
-    def commit(self) -> None:
+    async def commit(self) -> None:
         """Let the group stand where the work is done; what does not reach the broker is said again with the next."""
-        standings = self._backlog.standings(self.ledgers)
-        raw = self._raw
-        if standings and raw is not None:
-            raw.commit(offsets=self._positions(standings), asynchronous=True)
-            for ledger, offset in standings:
-                ledger.committed = offset
+        consumer = self._subscriber.consumer
+        if consumer is not None and self._backlog.standings(self.ledgers):
+            await asyncio.get_running_loop().run_in_executor(consumer._thread_pool, self._commit, consumer.consumer)
 
     def balance(self) -> None:
         """Pause when the backlog is full, go on when half of it has landed."""
@@ -252,13 +249,28 @@ class Consumer:
 
     def _revoked(self, raw: "kafka.Consumer", _: Sequence["kafka.TopicPartition"]) -> None:
         """On the polling thread: say where the work is done, then let go of all (the group assigns all anew)."""
-        standings = self._backlog.standings(self.ledgers)
+        self._commit(raw)
         self._lost(raw, ())
-        if standings:
-            try:
-                raw.commit(offsets=self._positions(standings), asynchronous=False)
-            except _kafka_error() as error:  # whoever is next skips what has landed
-                log.warning("the group's position was not committed: %s", error.args[0].str())
+
+    def _commit(self, raw: "kafka.Consumer") -> None:
+        """On the polling thread, where partitions come and go: what the brokers take counts as committed, and no more.
+
+        A position that was not taken costs nothing but time: whoever reads on from it skips what has landed.
+        """
+        standings = self._backlog.standings(self.ledgers)
+        if not standings:
+            return
+        try:
+            answers = raw.commit(offsets=self._positions(standings), asynchronous=False) or ()
+        except _kafka_error() as error:
+            log.warning("the group's position was not committed: %s", error.args[0].str())
+            return
+        refused = {one.partition: one.error for one in answers if one.error is not None}
+        for ledger, offset in standings:
+            if ledger.place.partition in refused:
+                log.warning("the group's position was not committed: %s", refused[ledger.place.partition].str())
+            else:
+                ledger.committed = offset
 
     def _lost(self, _: "kafka.Consumer", __: Sequence["kafka.TopicPartition"]) -> None:
         self._backlog.release(self.ledgers)

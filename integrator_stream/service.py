@@ -160,7 +160,7 @@ class Worker:
                 log.error("%s failed: %s", work.__name__.strip("_"), traced(error))
 
     async def _commit(self) -> None:
-        self._consumer.commit()
+        await self._consumer.commit()
         self._consumer.balance()
         self._metrics.set_all("integrator_stream_held_bytes", {(): self._backlog.held_bytes})
         self._metrics.set_all("integrator_stream_paused", {(): float(self._consumer.is_paused)})
