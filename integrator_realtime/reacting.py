@@ -60,7 +60,8 @@ class Reacting:
     @property
     def pid(self) -> int:
         """The process's id, 0 while there is none."""
-        return self._process.pid if self._process is not None else 0
+        process = self._process
+        return process.pid if process is not None else 0
 
     def close(self) -> None:
         """End it; what it is doing is found again."""
@@ -82,14 +83,14 @@ class Reacting:
 
     def _watch(self) -> None:
         while not self._closed.is_set():
-            life = self._started()
             try:
+                life = self._started()
                 while True:
                     self._count(life.recv())
-            except (EOFError, OSError):
+            except (EOFError, OSError) as error:  # it ended, or there was no memory to start it
                 if self._closed.is_set():
                     return
-                log.warning("the process that streams ended; another is started")
+                log.warning("the process that streams ended (%s); another is started", type(error).__name__)
                 self._metrics.add("integrator_react_restarts_total")
             self._closed.wait(REST_SECONDS)
 
@@ -106,14 +107,21 @@ class Reacting:
                         life.send(name)
 
     def _started(self) -> Connection:
-        mine, theirs = Pipe()
-        command = [sys.executable, "-c", LAUNCH, str(theirs.fileno())]
+        """Its end of the line; OSError when it cannot be started or told, and then none is left running."""
         with self._guard:
             if self._process is not None:
                 self._process.wait()
-            self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno()])
-            theirs.close()
-            mine.send(self._boot)
+                self._process = None
+            mine, theirs = Pipe()
+            try:
+                command = [sys.executable, "-c", LAUNCH, str(theirs.fileno())]
+                self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno()])
+                theirs.close()
+                mine.send(self._boot)
+            except OSError:
+                mine.close()  # which ends it, if it has begun
+                theirs.close()
+                raise
             self._life = mine
         return mine
 
