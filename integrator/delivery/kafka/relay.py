@@ -8,7 +8,8 @@ the same versions go out again, and a reader tells them by `id` and `insight_ver
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 
 from integrator.contracts.errors import NotFound, TransientError, Unavailable
@@ -38,19 +39,15 @@ class Relay:
     def relay(self, database: Database, partner: str, clock: Callable[[], datetime]) -> int:
         """Produce what the partner's topic does not have yet; how many versions. `Unavailable` while brokers are away."""
         self._require_rested()
-        try:
+        with self._asking():
             topic = Topic(*self._topic())
-            if not self._next(database, partner, topic, clock(), 1)[1]:
-                return 0
-            with database.turns.taken(partner, f"kafka/{topic.cluster_id}/{topic.topic_id}") as ours:
-                total = 0
-                while ours and (produced := self._batch(database, partner, topic, clock())):
-                    total += produced
-                return total
-        except TransientError as error:
-            with self._lock:
-                self._rests_until, self._reason = time.monotonic() + REST_SECONDS, str(error)
-            raise
+        if not self._next(database, partner, topic, clock(), 1)[1]:
+            return 0
+        with database.turns.taken(partner, f"kafka/{topic.cluster_id}/{topic.topic_id}") as ours:
+            total = 0
+            while ours and (produced := self._batch(database, partner, topic, clock())):
+                total += produced
+            return total
 
     def close(self) -> None:
         """Give back the producer's connections."""
@@ -60,6 +57,16 @@ class Relay:
         with self._lock:
             if time.monotonic() < self._rests_until:
                 raise Unavailable(f"Kafka was away a moment ago: {self._reason}")
+
+    @contextmanager
+    def _asking(self) -> Iterator[None]:
+        """Around what brokers are asked, and nothing else: when these are away all partners' relaying rests."""
+        try:
+            yield
+        except TransientError as error:
+            with self._lock:
+                self._rests_until, self._reason = time.monotonic() + REST_SECONDS, str(error)
+            raise
 
     def _topic(self) -> tuple[str, str]:
         name = self._settings.kafka_insights_topic
@@ -96,14 +103,18 @@ class Relay:
         """Those no topic takes; they must not keep the others waiting for ever."""
         messages = [self._message(partner, one) for one in batch]
         try:
-            self._sender.send(messages)
+            self._send(messages)
         except TooLarge:
             return [one for one, message in zip(batch, messages, strict=True) if not self._fits(message)]
         return []
 
+    def _send(self, messages: Sequence[Outgoing]) -> None:
+        with self._asking():
+            self._sender.send(messages)
+
     def _fits(self, message: Outgoing) -> bool:
         try:
-            self._sender.send([message])
+            self._send([message])
         except TooLarge:
             log.error("an insight of %d bytes is too large for %s", len(message.value or b""), message.topic)
             return False
