@@ -6,6 +6,7 @@ timeout a second and not one a request.
 """
 
 import hashlib
+import logging
 import time
 from collections.abc import Collection, MutableMapping, Sequence, Set
 from datetime import timedelta
@@ -32,6 +33,8 @@ from integrator_realtime.problems import MissingScope
 from integrator_realtime.redis_line import Command, RedisLine, ReplyError, encoded
 from integrator_realtime.tls import Certificates
 
+log = logging.getLogger(__name__)
+
 REST_SECONDS = 1.0
 BIRTH = f"{DENIED}since"
 MOST_SEEN = 50_000
@@ -51,7 +54,7 @@ class Gateway:
         self.issuer = Issuer(issuer, lambda: keys(services.clock()), services.clock, services.settings.token_minutes)
         self._longest_life = max(self.issuer.lifetime, widget_tokens.LONGEST)
         self._redis: RedisLine | None = None
-        self._rest_until = 0.0
+        self._rest_until, self._is_alone = 0.0, False
         # Tokens that PostgreSQL did not know as revoked, with the birth of the deny-list that was in force then.
         self._seen: dict[str, int] = {}
         self._admissions: dict[tuple[str, Question], bytes] = {}
@@ -213,9 +216,15 @@ class Gateway:
                 _, *answers = await self._redis.ask([("SCRIPT", "LOAD", SCRIPT), *commands])
             if isinstance(answers[0], ReplyError):
                 raise ConnectionError(str(answers[0]))
-        except (OSError, TimeoutError):
+        except (OSError, TimeoutError) as error:
             self._rest_until = time.monotonic() + REST_SECONDS
+            if not self._is_alone:
+                log.warning("Redis is away, lookups go to PostgreSQL: %s: %s", type(error).__name__, error)
+            self._is_alone = True
             return None
+        if self._is_alone:
+            log.warning("Redis is back")
+        self._is_alone = False
         return answers
 
     def _is_older(self, access: Access, birth: int) -> bool:

@@ -131,7 +131,8 @@ class RedisLine:
         facts: dict[str, Any] = dict(parse_url(url))  # type: ignore[no-untyped-call]
         self._path: str | None = facts.get("path")
         self._host, self._port = str(facts.get("host", "localhost")), int(facts.get("port", 6379))
-        self._ssl = ssl.create_default_context() if url.startswith("rediss:") else None
+        self._secrecy = {name: value for name, value in facts.items() if name.startswith("ssl_")}
+        self._ssl: ssl.SSLContext | bool = url.startswith("rediss:")  # True until its files are read
         password, user = facts.get("password"), facts.get("username")
         self._greeting: list[Command] = [("AUTH", *([user] if user else []), password)] if password else []
         if facts.get("db"):
@@ -161,7 +162,9 @@ class RedisLine:
                 if self._path is not None:
                     _, wire = await loop.create_unix_connection(_Wire, self._path)
                 else:
-                    _, wire = await loop.create_connection(_Wire, self._host, self._port, ssl=self._ssl)
+                    if self._ssl is True:
+                        self._ssl = context_of(self._secrecy)
+                    _, wire = await loop.create_connection(_Wire, self._host, self._port, ssl=self._ssl or None)
             if self._greeting:
                 for answer in await wire.ask(self._greeting):
                     if isinstance(answer, ReplyError):
@@ -169,6 +172,32 @@ class RedisLine:
                         raise ConnectionError(f"Redis does not let us in: {answer}")
             self._wire = wire
             return wire
+
+
+def context_of(secrecy: dict[str, Any]) -> ssl.SSLContext:
+    """TLS as redis-py makes it of an address's `ssl_…`; OSError where its files cannot be read, or it says nonsense."""
+    from redis.connection import SSLConnection
+    from redis.exceptions import RedisError
+
+    try:
+        wanted: Any = SSLConnection(**secrecy)
+    except (RedisError, TypeError) as error:
+        raise ConnectionError(f"the TLS options of the address of Redis: {error}") from error
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = wanted.check_hostname, wanted.cert_reqs
+    for flag in wanted.ssl_include_verify_flags or ():
+        context.verify_flags |= flag
+    for flag in wanted.ssl_exclude_verify_flags or ():
+        context.verify_flags &= ~flag
+    if wanted.certfile or wanted.keyfile:
+        context.load_cert_chain(wanted.certfile, wanted.keyfile, wanted.certificate_password)
+    if wanted.ca_certs or wanted.ca_path or wanted.ca_data:
+        context.load_verify_locations(wanted.ca_certs, wanted.ca_path, wanted.ca_data)
+    if wanted.ssl_min_version is not None:
+        context.minimum_version = wanted.ssl_min_version
+    if wanted.ssl_ciphers:
+        context.set_ciphers(wanted.ssl_ciphers)
+    return context
 
 
 def encoded(command: Command) -> bytes:

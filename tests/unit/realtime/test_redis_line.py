@@ -1,21 +1,28 @@
 """The gateway's line to Redis, against a server that says what a test wants: whole, in pieces, late, or not at all."""
 
 import asyncio
+import ssl
 from collections.abc import Awaitable, Callable
+from ipaddress import ip_address
+from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
 
 from integrator_realtime import redis_line
 from integrator_realtime.redis_line import RedisLine, ReplyError, encoded, parsed
+from tests.certificates import Authority
 
 ANSWERS = b"+OK\r\n:7\r\n$3\r\na\r\n\r\n$-1\r\n*3\r\n$1\r\nk\r\n:-1\r\n*1\r\n+x\r\n$0\r\n\r\n-ERR no\r\n"
 MEANT = [b"OK", 7, b"a\r\n", None, [b"k", -1, [b"x"]], b""]
 Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
-def talking(talk: Talk, work: Callable[[RedisLine], Awaitable[Any]]) -> Any:
-    """What `work` comes to with a line to a server that talks like that."""
+def talking(
+    talk: Talk, work: Callable[[RedisLine], Awaitable[Any]], *, tls: ssl.SSLContext | None = None, options: str = ""
+) -> Any:
+    """What `work` comes to with a line to a server that talks like that, over TLS if a context for it is given."""
 
     async def held(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -24,8 +31,9 @@ def talking(talk: Talk, work: Callable[[RedisLine], Awaitable[Any]]) -> Any:
             writer.close()
 
     async def run() -> Any:
-        server = await asyncio.start_server(held, "127.0.0.1", 0)
-        line = RedisLine(f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}/0")
+        server = await asyncio.start_server(held, "127.0.0.1", 0, ssl=tls)
+        scheme = "rediss" if tls else "redis"
+        line = RedisLine(f"{scheme}://127.0.0.1:{server.sockets[0].getsockname()[1]}/0{options}")
         try:
             return await work(line)
         finally:
@@ -145,8 +153,66 @@ def test_addresses_are_read_as_redis_py_reads_them() -> None:
     async def work() -> None:
         line = RedisLine("redis://ada:s%40crat@h:7/3")
         assert line._greeting == [("AUTH", "ada", "s@crat"), ("SELECT", 3)]
-        assert (line._host, line._port, line._ssl) == ("h", 7, None)
-        assert RedisLine("rediss://h").__dict__["_ssl"] is not None
+        assert (line._host, line._port, line._ssl) == ("h", 7, False)
+        assert RedisLine("rediss://h").__dict__["_ssl"] is True
         assert RedisLine("unix:///tmp/r.sock").__dict__["_path"] == "/tmp/r.sock"
 
     asyncio.run(work())
+
+
+# --- over TLS ---------------------------------------------------------------------------------------------------------
+
+
+async def pong(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.read(100)
+    writer.write(b"+PONG\r\n")
+
+
+async def ping(line: RedisLine) -> list[Any]:
+    return await line.ask([("PING",)])
+
+
+@pytest.fixture
+def authority(tmp_path: Path) -> Authority:
+    return Authority(tmp_path)
+
+
+def served_by(authority: Authority, name: str, *, asks: bool = False) -> ssl.SSLContext:
+    """A server's side; with `asks` it lets in only who shows a certificate of the same authority."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=authority.path)
+    context.load_cert_chain(*authority.issue("server", x509.IPAddress(ip_address(name))))
+    context.verify_mode = ssl.CERT_REQUIRED if asks else ssl.CERT_NONE
+    return context
+
+
+def test_the_authority_of_the_address_is_trusted(authority: Authority) -> None:
+    tls = served_by(authority, "127.0.0.1")
+    assert talking(pong, ping, tls=tls, options=f"?ssl_ca_certs={authority.path}") == [b"PONG"]
+    with pytest.raises(ssl.SSLCertVerificationError):
+        talking(pong, ping, tls=tls)
+
+
+def test_another_name_is_refused_unless_the_address_says_not_to_look(authority: Authority) -> None:
+    tls = served_by(authority, "127.0.0.2")
+    known = f"?ssl_ca_certs={authority.path}"
+    with pytest.raises(ssl.SSLCertVerificationError):
+        talking(pong, ping, tls=tls, options=known)
+    assert talking(pong, ping, tls=tls, options=f"{known}&ssl_check_hostname=false") == [b"PONG"]
+    assert talking(pong, ping, tls=tls, options="?ssl_cert_reqs=none") == [b"PONG"]
+
+
+def test_the_certificate_of_the_address_is_shown(authority: Authority) -> None:
+    tls = served_by(authority, "127.0.0.1", asks=True)
+    certificate, key = authority.issue("line")
+    known = f"?ssl_ca_certs={authority.path}"
+    assert talking(pong, ping, tls=tls, options=f"{known}&ssl_certfile={certificate}&ssl_keyfile={key}") == [b"PONG"]
+    with pytest.raises(OSError):
+        talking(pong, ping, tls=tls, options=known)
+
+
+@pytest.mark.parametrize(
+    "options", ["?ssl_ca_certs=/no/such.pem", "?ssl_cert_reqs=perhaps", "?ssl_wrong=1", "?ssl_certfile=/no/such.crt"]
+)
+def test_options_that_cannot_be_meant_are_errors_of_the_connection(authority: Authority, options: str) -> None:
+    with pytest.raises(OSError):
+        talking(pong, ping, tls=served_by(authority, "127.0.0.1"), options=options)
