@@ -27,4 +27,6 @@ def stream() -> None:
 
     services = open_session(settings)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    # It says of every call for a webhook that it was put into the queue: several a second.
+    logging.getLogger("procrastinate").setLevel(logging.WARNING)
     run(services)
