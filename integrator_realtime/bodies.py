@@ -124,6 +124,18 @@ def inflated(body: bytes, most: int) -> bytes:
     return b"".join(pieces)
 
 
+def small(body: bytes, most: int) -> bytes | None:
+    """What a gzip body inflates to, if both are no more than that; `BadBody` when broken."""
+    if len(body) > most:
+        return None
+    try:
+        return inflated(body, most)
+    except BadBody as error:
+        if error.status == 413:
+            return None
+        raise
+
+
 def ceiling(settings: Settings) -> int:
     """How many bytes a body may have, as sent and once inflated."""
     return int(settings.push_body_mebibytes * MEBIBYTE)

@@ -8,7 +8,6 @@ from integrator.steps.push import Push, Pushed, push
 from integrator.steps.push_together import Outcome, push_together
 from integrator.steps.services import Services
 from integrator_realtime import bodies
-from integrator_realtime.bodies import BadBody
 from integrator_realtime.gathering import SMALL, Gathering
 from integrator_realtime.intake import Intake
 from integrator_realtime.workers import Workers
@@ -32,7 +31,7 @@ class PushLanding:
         return done
 
     async def _pushed(self, what: Push, raw: bytes, *, gzipped: bool) -> Pushed:
-        plain = await self._intake.run_small(what.partner, partial(_small, raw)) if gzipped else raw
+        plain = await self._intake.run_small(what.partner, partial(bodies.small, raw, SMALL)) if gzipped else raw
         if plain is not None and len(plain) <= SMALL:
             key = (what.partner, what.platform, what.kind)
             return await self._gathering.ask(key, replace(what, body=plain), len(plain))
@@ -51,15 +50,3 @@ class PushLanding:
         if self.workers:
             return self.workers.push(whole, self._services.clock())
         return push(self._services, whole)
-
-
-def _small(raw: bytes) -> bytes | None:
-    """What it inflates to, if that is little."""
-    if len(raw) > SMALL:
-        return None
-    try:
-        return bodies.inflated(raw, SMALL)
-    except BadBody as error:
-        if error.status == 413:
-            return None
-        raise

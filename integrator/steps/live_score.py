@@ -14,6 +14,7 @@ from functools import cache, partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy import Connection
+from sqlalchemy.exc import SQLAlchemyError
 
 from integrator.contracts.errors import Conflict, Defect, IntegratorError, InvalidInput, NotFound
 from integrator.contracts.insight import Subject
@@ -94,16 +95,22 @@ def score_now(services: Services, held: Held, items: Sequence[Any]) -> list[Outc
         return [next(answers) if isinstance(one, _Question) else one for one in asked]
 
 
-def count_failure(services: Services, partner: str, use_case: str, error: Exception) -> None:
-    """Count a score that was not made because nothing could be loaded."""
+def count_failures(services: Services, partner: str, use_case: str, count: int, error: Exception) -> None:
+    """Count scores that were not made: nothing could be loaded, or all of them failed together.
+
+    A database that is away counts nothing; that is logged, and the caller hears of `error`.
+    """
     now = services.clock()
-    with services.database.partner(partner) as connection:
-        inferences.count(
-            connection, partner, use_case, run_id=RUN, at=now, model=(f"{use_case}.{partner}", "?"),
-            outcomes={"failure": 1}, latency=None,
-        )  # fmt: skip
-        facts = {"use_case": use_case, "run_id": RUN, "reasons": {type(error).__name__: 1}}
-        logs.event(connection, partner, "inference.failed", now, facts)
+    try:
+        with services.database.partner(partner) as connection:
+            inferences.count(
+                connection, partner, use_case, run_id=RUN, at=now, model=(f"{use_case}.{partner}", "?"),
+                outcomes={"failure": count}, latency=None,
+            )  # fmt: skip
+            facts = {"use_case": use_case, "run_id": RUN, "reasons": {type(error).__name__: count}}
+            logs.event(connection, partner, "inference.failed", now, facts)
+    except (IntegratorError, SQLAlchemyError) as second:
+        log.warning("%d failures of %s of %s could not be counted: %s", count, use_case, partner, said(second))
 
 
 def _tried(make: Callable[[], T]) -> T | IntegratorError:

@@ -16,10 +16,10 @@ import msgspec
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from integrator.contracts.errors import IntegratorError, InvalidInput, NotFound, Unavailable
+from integrator.contracts.errors import IntegratorError, InvalidInput, NotFound
 from integrator.contracts.insight import USE_CASES
 from integrator.steps.champions import Champions
-from integrator.steps.live_score import Answer, Outcome, count_failure, score_now
+from integrator.steps.live_score import Answer, Outcome, count_failures, score_now
 from integrator.steps.services import Services
 from integrator.storage.database import LOST
 from integrator_realtime import bodies
@@ -59,47 +59,62 @@ class _Scoring:
 
     async def many(self, partner: str, use_case: str, items: Sequence[Any]) -> list[Outcome]:
         """What becomes of each."""
-        return await self._run(partner, partial(self._work, partner, use_case, items))
+        return await self._run(partner, partial(self._counted, partner, use_case, items))
 
     async def single(self, partner: str, use_case: str, said: Any, size: int) -> Answer:
-        """One payload of so many bytes; raises its error."""
-        if size <= SMALL:
-            return await self._gathering.ask((partner, use_case), _Single(partner, use_case, said), size)
-        (found,) = await self.many(partner, use_case, [said])
-        if isinstance(found, IntegratorError):
-            raise found
-        return found
+        """One payload of so many bytes, at most `SMALL`; raises its error."""
+        return await self._gathering.ask((partner, use_case), _Single(partner, use_case, said), size)
+
+    async def large(self, partner: str, use_case: str, read: Callable[[], Any]) -> Response:
+        """A body that is read on the thread: so that as many are held as there are threads, and not one for each who waits."""
+        return await self._run(partner, partial(self._large, partner, use_case, read))
 
     async def _run(self, partner: str, what: Callable[[], T]) -> T:
         most = max(1, int(self._threads.total_tokens) // 2)
         async with self._shares.setdefault(partner, anyio.CapacityLimiter(most)):
             return await anyio.to_thread.run_sync(what, limiter=self._threads)
 
+    def _large(self, partner: str, use_case: str, read: Callable[[], Any]) -> Response:
+        said = read()
+        found = self._counted(partner, use_case, said if isinstance(said, list) else [said])
+        return _many(found) if isinstance(said, list) else _one(found[0])
+
     def _work(self, partner: str, use_case: str, items: Sequence[Any]) -> list[Outcome]:
         began = time.perf_counter()
-        try:
-            held = self._champions.get(partner, use_case)
-        except Unavailable as error:
-            count_failure(self._services, partner, use_case, error)
-            self._metrics.add("integrator_scores_total", len(items), use_case=use_case, outcome="failure")
-            raise
-        found = score_now(self._services, held, items)
+        found = score_now(self._services, self._champions.get(partner, use_case), items)
         self._metrics.add("integrator_score_seconds_total", time.perf_counter() - began, use_case=use_case)
         for one in found:
             self._metrics.add("integrator_scores_total", use_case=use_case, outcome=_outcome(one))
         return found
 
-    def _together(self, asked: Sequence[_Single]) -> Sequence[Outcome | Exception]:
+    def _counted(self, partner: str, use_case: str, items: Sequence[Any]) -> list[Outcome]:
+        """The same, and where nothing comes of any of them, each is counted as what that was."""
         try:
-            return self._work(asked[0].partner, asked[0].use_case, [one.said for one in asked])
-        except (IntegratorError, *LOST):
-            raise  # it is everybody's: to try one by one would only take longer to say so
-        except Exception as error:  # tried one by one, it is told to whom it belongs
-            return [self._alone(one) for one in asked] if len(asked) > 1 else [error]
+            return self._work(partner, use_case, items)
+        except Exception as error:
+            self._count(partner, use_case, len(items), error)
+            raise
+
+    def _count(self, partner: str, use_case: str, count: int, error: Exception) -> None:
+        outcome = _outcome(error)
+        self._metrics.add("integrator_scores_total", count, use_case=use_case, outcome=outcome)
+        if outcome == "failure":
+            count_failures(self._services, partner, use_case, count, error)
+
+    def _together(self, asked: Sequence[_Single]) -> Sequence[Outcome | Exception]:
+        first = asked[0]
+        try:
+            return self._work(first.partner, first.use_case, [one.said for one in asked])
+        except Exception as error:
+            if len(asked) > 1 and not isinstance(error, (IntegratorError, *LOST)):
+                return [self._alone(one) for one in asked]  # so that it is told to whom it belongs
+            # It is everybody's: to try one by one would only take longer to say so.
+            self._count(first.partner, first.use_case, len(asked), error)
+            return [error] * len(asked)
 
     def _alone(self, one: _Single) -> Outcome | Exception:
         try:
-            return self._work(one.partner, one.use_case, [one.said])[0]
+            return self._counted(one.partner, one.use_case, [one.said])[0]
         except Exception as error:
             return error
 
@@ -122,21 +137,27 @@ def router(gateway: Gateway, metrics: Metrics, intake: Intake, champions: Champi
         if use_case not in USE_CASES:
             raise NotFound(f"use case {use_case!r} is not known; there are: {', '.join(USE_CASES)}")
         declared = bodies.declared(request, most)
-        with intake.holding(access.partner) as keep:
+        if declared.form != "array":
+            raise BadBody(415, "unsupported-media-type", "Content-Type application/x-ndjson; allowed: application/json")
+        partner = access.partner
+        with intake.holding(partner) as keep:
             raw = await bodies.read(request, settings, keep)
-            body = bodies.inflated(raw, most) if declared.gzipped else raw
-            said = _decoded(body, declared.form)
+            plain = await intake.run_small(partner, partial(bodies.small, raw, SMALL)) if declared.gzipped else raw
+            if plain is None or len(plain) > SMALL:
+                return await scoring.large(partner, use_case, partial(_read, raw, most, is_gzipped=declared.gzipped))
+            said = _decoded(plain)
             if isinstance(said, list):
-                return _many(await scoring.many(access.partner, use_case, said))
-            found = await scoring.single(access.partner, use_case, said, len(body))
-            return Response(found.document, media_type="application/json")
+                return _many(await scoring.many(partner, use_case, said))
+            return _one(await scoring.single(partner, use_case, said, len(plain)))
 
     return routes
 
 
-def _decoded(body: bytes, form: str) -> Any:
-    if form != "array":
-        raise BadBody(415, "unsupported-media-type", "Content-Type application/x-ndjson; allowed: application/json")
+def _read(raw: bytes, most: int, *, is_gzipped: bool) -> Any:
+    return _decoded(bodies.inflated(raw, most) if is_gzipped else raw)
+
+
+def _decoded(body: bytes) -> Any:
     try:
         said = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -144,6 +165,12 @@ def _decoded(body: bytes, form: str) -> Any:
     if isinstance(said, list) and not 1 <= len(said) <= MOST:
         raise InvalidInput(f"{len(said)} payloads; allowed: 1 to {MOST}")
     return said
+
+
+def _one(found: Outcome) -> Response:
+    if isinstance(found, IntegratorError):
+        raise found
+    return Response(found.document, media_type="application/json")
 
 
 def _many(found: Sequence[Outcome]) -> Response:
@@ -155,7 +182,7 @@ def _many(found: Sequence[Outcome]) -> Response:
     return Response(b'{"scores":[' + b",".join(shown) + b"]}", media_type="application/json")
 
 
-def _outcome(found: Outcome) -> str:
-    if isinstance(found, IntegratorError):
-        return "failure" if found.status >= 500 else "invalid"
-    return found.outcome
+def _outcome(found: Outcome | Exception) -> str:
+    if isinstance(found, Answer):
+        return found.outcome
+    return "invalid" if isinstance(found, IntegratorError) and found.status < 500 else "failure"

@@ -4,21 +4,25 @@ All of it stands on one installation, whose models take a while to train: leads 
 events that go by the rule.
 """
 
+import asyncio
+import gzip
 import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, NoReturn
 
 import httpx
 import msgspec
 import pytest
 from sqlalchemy import text
 
+from integrator.contracts.errors import Unavailable
 from integrator.contracts.insight import parse
 from integrator.security import clients
 from integrator.settings import Settings
+from integrator.steps.champions import Champions
 from integrator.steps.explain import explain
 from integrator.steps.live_models import Held
 from integrator.steps.live_score import Outcome, score_now
@@ -28,6 +32,7 @@ from integrator.steps.services import Services
 from integrator.steps.train import train
 from integrator.storage import inferences, insights
 from integrator.storage.partners import Partner, register
+from integrator_realtime import bodies
 from integrator_realtime.app import create_app
 from integrator_realtime.routes import score as routes_score
 from models.base import TrainConfig
@@ -188,6 +193,72 @@ def test_scores_are_counted_apart(http: httpx.Client, travel: dict[str, str], in
     page = http.get("/metrics").text
     assert 'integrator_scores_total{use_case="lead_score",outcome="invalid"} 1' in page
     assert 'integrator_models_total{what="loaded"}' in page
+
+
+@pytest.mark.parametrize(
+    ("error", "status"), [(Unavailable("the model is broken"), 503), (ZeroDivisionError("a mistake of ours"), 500)]
+)
+def test_what_fails_as_one_is_counted_as_many(
+    http: httpx.Client, travel: dict[str, str], installation: Services, monkeypatch: pytest.MonkeyPatch,
+    error: Exception, status: int,
+) -> None:  # fmt: skip
+    """In the metric and in the log of inferences alike, however they came."""
+
+    def counts() -> tuple[int, int]:
+        with installation.database.partner("travel") as connection:
+            found = inferences.since(connection, "travel", "lead_score", MOMENT.replace(hour=0))
+        line = 'integrator_scores_total{use_case="lead_score",outcome="failure"} '
+        page = [text for text in http.get("/metrics").text.splitlines() if text.startswith(line)]
+        return sum(one.counts["failure"] for one in found), int(float(page[0].removeprefix(line))) if page else 0
+
+    def failing(*_: Any) -> NoReturn:
+        time.sleep(0.05)  # so that others come meanwhile
+        raise error
+
+    before = counts()
+    lead = {"stage": "lead"}
+    with monkeypatch.context() as patched:
+        if status == 503:
+            patched.setattr(Champions, "get", failing)
+        else:
+            patched.setattr(routes_score, "score_now", failing)
+        ask(http, travel, [lead] * 7, status)
+        ask(http, travel, {**lead, "attributes": {f"a{n}": "x" * 9_000 for n in range(9)}}, status)
+        with ThreadPoolExecutor(5) as pool:
+            codes = list(pool.map(lambda _: http.post(PATH, json=lead, headers=travel).status_code, range(5)))
+    after = counts()
+    assert codes == [status] * 5
+    assert [new - old for new, old in zip(after, before, strict=True)] == [13, 13]
+
+
+def test_large_and_packed_bodies_are_read_on_threads(
+    http: httpx.Client, travel: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    on_loop: list[bool] = []
+
+    def inflated(body: bytes, most: int) -> bytes:
+        on_loop.append(asyncio._get_running_loop() is not None)
+        return real(body, most)
+
+    real = bodies.inflated
+    monkeypatch.setattr(bodies, "inflated", inflated)
+    packed = {**travel, "Content-Type": "application/json", "Content-Encoding": "gzip"}
+
+    def post(body: bytes) -> Any:
+        answer = http.post(PATH, content=gzip.compress(body), headers=packed)
+        return answer.status_code, answer.json()
+
+    lead = {"subject": "n1", "stage": "lead", "attributes": {"visits": 3}}
+    large = {**lead, "attributes": {"visits": 3, **{f"a{n}": "x" * 9_000 for n in range(9)}}}
+    value = ask(http, travel, lead)["value"]
+    assert ask(http, travel, large)["value"] == value
+    assert post(json.dumps(lead).encode())[1]["value"] == post(json.dumps(large).encode())[1]["value"] == value
+    status, many = post(json.dumps([large, 7, large]).encode())
+    assert status == 200 and [one.get("value", one["status"]) for one in many["scores"]] == [value, 422, value]
+    assert post(json.dumps({**large, "stage": 5}).encode())[1]["field"] == "stage"
+    assert post(b" " * (20 << 20))[0] == 413 and post(b"[" * (1 << 17))[0] == 422
+    assert http.post(PATH, content=b"no gzip", headers=packed).status_code == 400
+    assert on_loop and not any(on_loop)
 
 
 def test_in_a_batch_each_payload_stands_for_itself(http: httpx.Client, travel: dict[str, str]) -> None:

@@ -14,7 +14,7 @@ from starlette.requests import Request
 
 from integrator.settings import Settings
 from integrator_realtime import bodies
-from integrator_realtime.bodies import BadBody, declared, inflated, read
+from integrator_realtime.bodies import BadBody, declared, inflated, read, small
 
 SETTINGS = Settings(push_body_mebibytes=0.001, push_body_seconds=0.4, push_bytes_per_second=1000.0)
 MOST = bodies.ceiling(SETTINGS)
@@ -132,3 +132,12 @@ def test_a_bomb_of_members_ends_soon() -> None:
     assert inflated(empty * bodies.MOST_MEMBERS, 10) == b""
     with pytest.raises(BadBody):
         inflated(empty * 500_000, 10)
+
+
+def test_what_is_small_is_so_as_sent_and_once_inflated() -> None:
+    assert small(gzip.compress(b"x" * 100), 100) == b"x" * 100
+    assert small(gzip.compress(b"x" * 101), 100) is None
+    assert small(b"x" * 101, 100) is None, "it is not even looked at"
+    with pytest.raises(BadBody) as caught:
+        small(b"no gzip", 100)
+    assert caught.value.status == 400
