@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 CLIENT_ID = "integrator"
 ASK_SECONDS = 5.0
+LOOK_SECONDS = 0.1
 log = logging.getLogger("integrator.kafka")
 
 
@@ -82,6 +83,18 @@ class Cluster:
         found = str(cluster.cluster_id), str(topic.topic_id)
         self._known[name] = time.monotonic(), found
         return found
+
+    def made(self, name: str) -> tuple[str, str]:
+        """The same of a topic that is made here. What one broker has made the others learn of a moment later."""
+        self.create_topics([name])
+        until = time.monotonic() + ASK_SECONDS
+        while True:
+            try:
+                return self.topic(name, fresh=True)
+            except NotFound as error:
+                if time.monotonic() >= until:
+                    raise self._away(error) from error
+                time.sleep(LOOK_SECONDS)
 
     def create_topics(self, names: Sequence[str]) -> None:
         """Make those that are not there, as the brokers' defaults have it."""

@@ -75,8 +75,7 @@ class Relay:
         except NotFound as error:
             if not self._settings.kafka_create_topics:
                 raise Unavailable(str(error)) from error
-        self._cluster.create_topics([name])
-        return self._cluster.topic(name, fresh=True)
+        return self._cluster.made(name)
 
     def _batch(self, database: Database, partner: str, topic: Topic, now: datetime) -> int:
         """One batch; how many versions. Nothing more where another has produced them meanwhile."""
