@@ -353,6 +353,7 @@ def test_singles_that_come_at_once_go_together_and_each_has_its_own_answer(
         ({"attributes": {"a": [1]}}, "attributes"),
         ({"attributes": {"ada@example.org": 1}}, "attributes"),
         ({"stage": "a\x00b"}, "stage"),
+        ({"stage": "x" * 4_000_000}, "stage"),
         ({"subject": "a\x00b", "stage": "lead"}, "subject"),
         ({"unheard_of": 1}, "unheard_of"),
         ({"subject": {"id": "c1", "kind": "event"}}, "kind"),

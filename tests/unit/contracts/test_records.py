@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from integrator.contracts.errors import InvalidInput
 from integrator.contracts.records import KINDS, LandingResult, RecordError, Sale, json_schema
-from integrator.contracts.validation import read_record
+from integrator.contracts.validation import E_MAIL, read_record
 
 SALE: dict[str, Any] = {
     "native_id": "s-1", "product": "seat", "sold_at": "2026-03-01T10:00:00+01:00", "quantity": 2,
@@ -140,3 +140,20 @@ def test_a_closed_set_is_named(kind: str, change: dict[str, Any], field: str, al
     with pytest.raises(InvalidInput) as refused:
         read_record(kind, {**GOOD[kind], **change})
     assert refused.value.field == field and str(refused.value).endswith(f"; allowed: {allowed}")
+
+
+@pytest.mark.parametrize(
+    ("words", "holds"),
+    [
+        ("ada@example.org", True), ("write to ada@example.org.", True), ("a@b.c", True), ("a@b@c.d", True),
+        ("a@@b.c", False), ("@b.c", False), (" @b.c", False), ("a@b", False), ("a@.c", False), ("a@b. c", False),
+    ],
+)  # fmt: skip
+def test_an_address_in_a_text_is_found(words: str, holds: bool) -> None:
+    assert bool(E_MAIL.search(words)) is holds
+
+
+@pytest.mark.parametrize(("start", "piece"), [("", "x"), ("x@", "y"), ("", "x@"), ("", "@"), ("x@", "y "), ("", "x.")])
+def test_to_look_for_an_address_takes_as_long_as_the_text_is(start: str, piece: str) -> None:
+    """Tried from every letter on, these would take days."""
+    assert E_MAIL.search(start + piece * 2_000_000) is None
