@@ -40,6 +40,10 @@ def test_a_record_through_kafka_changes_the_insight_everywhere_with_the_same_byt
         world.send({**lead, "stage": "demo", "updated_at": now.isoformat(), "converted_at": now.isoformat()})
         until(lambda: len(_of(world, lead["native_id"])) == 2, lambda: world.log.read_text()[-3000:])
         assert worker.metric('integrator_stream_reactions_total{partner="alpha",what="records"}') >= 2
+    log = world.log.read_text()
+    assert "INFO integrator_stream" in log and "procrastinate" not in log, (
+        "calls for webhooks are made, and not told of"
+    )
     messages = _of(world, lead["native_id"])
     assert [headers_of(message)["insight_version"] for message in messages] == ["1", "2"]
     assert [headers_of(message)["type"] for message in messages] == ["insight.updated", "insight.withdrawn"]
