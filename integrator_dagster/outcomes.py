@@ -5,6 +5,7 @@ it is not. Neither is true when one partner of three failed, so a step yields it
 alone and logs one materialization for each partner that succeeded. `ops.step_runs` is the truth behind it.
 """
 
+import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, cast
@@ -70,6 +71,7 @@ def each_partner(
     the same run: there, nobody else would tell.
     """
     from integrator.steps.runs import excluded, recorded
+    from integrator.storage.failures import reason
 
     record = failures_recorded if quiet else recorded
     failed: dict[str, str] = {}
@@ -88,8 +90,10 @@ def each_partner(
                         metadata.update(body(partner, use_case, progress))
                     metadata["rows"] += progress.rows
                 except Exception as error:  # whatever one partner's data or a broken edit raises, the others go on
-                    context.log.exception("%s failed in %s", partner, f"{step} {use_case}".rstrip())
-                    reasons.append(f"{type(error).__name__}: {error}")
+                    reasons.append(reason(error))
+                    came_through = "".join(traceback.format_tb(error.__traceback__))
+                    where = f"{step} {use_case}".rstrip()
+                    context.log.error("%s failed in %s: %s\n%s", partner, where, reasons[-1], came_through)
         if reasons:
             failed[partner] = reasons[0]
         else:

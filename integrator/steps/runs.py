@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from integrator.contracts.errors import IntegratorError, TransientError
 from integrator.steps.services import Services
 from integrator.storage import logs, step_runs
+from integrator.storage.failures import reason
 from integrator.storage.step_runs import STEPS, StepRun
 
 __all__ = ["STEPS", "Progress", "exclude", "excluded", "failures", "recorded"]
@@ -32,14 +33,17 @@ def recorded(services: Services, partner: str, step: str, run_id: str, use_case:
     try:
         yield progress
     except Exception as error:
-        reason = str(error) if isinstance(error, IntegratorError) else f"{type(error).__name__}: {error}"
         failed = replace(
-            entry, status="failed", reason=reason[:2000], is_transient=isinstance(error, TransientError),
+            entry, status="failed", reason=_reason(error)[:2000], is_transient=isinstance(error, TransientError),
             row_count=progress.rows, finished_at=services.clock(),
         )  # fmt: skip
         _write(services, failed)
         raise
     _write(services, replace(entry, reason=progress.note, row_count=progress.rows, finished_at=services.clock()))
+
+
+def _reason(error: Exception) -> str:
+    return str(error) if isinstance(error, IntegratorError) else reason(error)
 
 
 def exclude(services: Services, partner: str, step: str, run_id: str, reason: str) -> None:

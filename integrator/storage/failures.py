@@ -25,6 +25,14 @@ def said(error: BaseException) -> str:
     )
 
 
+def reason(error: BaseException) -> str:
+    """Why a step of the night failed, for whoever edits it: also others' words, save a database's.
+
+    What the steps after landing read holds nothing personal, but PostgreSQL's DETAIL repeats whole rows.
+    """
+    return said(error) if _is_of_database(error) else f"{_kind(error)}: {error}"
+
+
 def traced(error: BaseException) -> str:
     """The same with the lines of code it came through, and so on for what caused it."""
     told: list[str] = []

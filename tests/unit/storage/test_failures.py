@@ -4,7 +4,7 @@ import psycopg
 from sqlalchemy.exc import DataError, IntegrityError
 
 from integrator.contracts.errors import Unavailable
-from integrator.storage.failures import place, said, traced
+from integrator.storage.failures import place, reason, said, traced
 
 SECRET = "ada@example.org"
 
@@ -52,3 +52,8 @@ def test_a_circle_of_causes_ends() -> None:
 def test_where_it_was() -> None:
     assert place(raised(ValueError(SECRET))).startswith("raised:")
     assert place(ValueError(SECRET)) == "no line of ours"
+
+
+def test_why_a_step_failed_is_told_in_others_words_save_a_databases() -> None:
+    assert reason(KeyError("visits")) == "KeyError: 'visits'"
+    assert reason(broken()) == said(broken()) and SECRET not in reason(broken())
