@@ -119,7 +119,7 @@ def test_one_whose_turn_was_lost_believes_nothing_of_what_it_wrote(half: Service
             return
         with half.database.service() as connection:
             ended = connection.execute(
-                text("""select pg_terminate_backend(pid) from pg_locks where locktype = 'advisory'
+                text("""select pg_terminate_backend(pid, 5000) from pg_locks where locktype = 'advisory'
                 and database = (select oid from pg_database where datname = current_database())""")
             )
             assert ended.scalars().all() == [True]

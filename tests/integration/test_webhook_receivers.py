@@ -328,7 +328,7 @@ def end_sessions(services: Services) -> None:
     """What a database that goes down does to everyone who works with it."""
     with services.database.service() as connection:
         connection.execute(
-            text("""select pg_terminate_backend(pid) from pg_stat_activity
+            text("""select pg_terminate_backend(pid, 5000) from pg_stat_activity
             where datname = current_database() and usename = 'integrator_service' and pid <> pg_backend_pid()""")
         )
 
