@@ -25,7 +25,7 @@ def table(figures: Sequence[Figure]) -> str:
     """Markdown, which reads as a table in a terminal too."""
     lines = ["| what | measured | aim | peer | peer's | ratio |", "| --- | ---: | --- | --- | ---: | ---: |"]
     for figure in figures:
-        peer = "" if figure.peer_value is None else f"{figure.peer_value:,.3g} {figure.unit}"
+        peer = "" if figure.peer_value is None else f"{_number(figure.peer_value)} {figure.unit}"
         lines.append(
             f"| {figure.what} | {_number(figure.value)} {figure.unit} | {figure.aim} | {figure.peer} | {peer} | {figure.ratio} |"
         )
