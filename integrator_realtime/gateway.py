@@ -10,7 +10,7 @@ import logging
 import time
 from collections.abc import Collection, MutableMapping, Sequence, Set
 from datetime import timedelta
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 from starlette.concurrency import run_in_threadpool
@@ -57,6 +57,8 @@ class Gateway:
         self._rest_until, self._is_alone = 0.0, False
         # Tokens that PostgreSQL did not know as revoked, with the birth of the deny-list that was in force then.
         self._seen: dict[str, int] = {}
+        # The earliest moment (µs) at which a token that ends then can have been issued.
+        self._issued = lru_cache(MOST_ADMITTED)(lambda ends: (ends - self._longest_life).timestamp() * MICROS)
         self._admissions: dict[tuple[str, Question], bytes] = {}
 
     async def open(self) -> None:
@@ -231,8 +233,7 @@ class Gateway:
         """Whether a token may have been revoked before there was this deny-list; asked once of each."""
         if len(self._seen) > MOST_SEEN:
             self._seen.clear()
-        issued = (access.expires_at - self._longest_life).timestamp() * MICROS
-        return issued <= birth and self._seen.get(access.jti) != birth
+        return self._issued(access.expires_at) <= birth and self._seen.get(access.jti) != birth
 
     def denied_in_tables(self, access: Access) -> bool:
         """Whether client, token or API key was revoked, as PostgreSQL knows it."""

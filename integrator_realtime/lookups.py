@@ -48,9 +48,9 @@ class Lookups:
         if glanced is None:
             return False
         entry, limit_headers = glanced
-        status, headers = answered(entry, asked.if_none_match, self.gateway.services.clock())
+        status, told = answered(entry, asked.if_none_match, self.gateway.services.clock())
         request_id = new_request_id()
-        sent = [(key.lower().encode(), value.encode()) for key, value in headers.items()]
+        sent = [*told.lines]
         body = b"" if status == 304 else entry.document
         if status == 200:
             sent += [(b"content-length", b"%d" % len(body)), (b"content-type", b"application/json")]

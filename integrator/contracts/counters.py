@@ -1,9 +1,15 @@
 """What a process counts, in the Prometheus text format. A handful of names, so no client library."""
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 Labels = tuple[tuple[str, str], ...]
+Key = tuple[str, Labels]
+
+
+def key_of(name: str, **labels: str) -> Key:
+    """One counter, for whoever adds to it again and again."""
+    return name, tuple(labels.items())
 
 
 class Counters:
@@ -12,14 +18,19 @@ class Counters:
     def __init__(self, counters: Mapping[str, str], gauges: Mapping[str, str] | None = None) -> None:
         """Each name with the words that tell what it is."""
         self._counters, self._gauges = counters, gauges or {}
-        self._values: dict[tuple[str, Labels], float] = {}
+        self._values: dict[Key, float] = {}
         self._lock = threading.Lock()
 
     def add(self, name: str, amount: float = 1, **labels: str) -> None:
         """Add to one of the counters."""
-        key = name, tuple(labels.items())
+        self.add_all([(key_of(name, **labels), amount)])
+
+    def add_all(self, amounts: Iterable[tuple[Key, float]]) -> None:
+        """Add to several, by what `key_of` gives for each."""
+        values = self._values
         with self._lock:
-            self._values[key] = self._values.get(key, 0) + amount
+            for key, amount in amounts:
+                values[key] = values.get(key, 0) + amount
 
     def set_all(self, name: str, values: Mapping[Labels, float]) -> None:
         """One of the gauges, in place of all it was."""

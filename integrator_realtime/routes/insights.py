@@ -2,9 +2,11 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Annotated
+from types import MappingProxyType
+from typing import Annotated, NamedTuple
 from urllib.parse import unquote
 
 from fastapi import APIRouter, Query, Request
@@ -102,10 +104,10 @@ def router(gateway: Gateway, viewers: Viewers, metrics: Metrics) -> APIRouter:
         if wants_history:
             body = await run_in_threadpool(_history, gateway, access.partner, entry.insight_id, clock())
             return _tagged(request, body)
-        status, headers = answered(entry, request.headers.get("if-none-match"), clock())
+        status, told = answered(entry, request.headers.get("if-none-match"), clock())
         source = "not_modified" if status == 304 else origin
         metrics.add("integrator_insights_served_total", use_case=use_case, source=source)
-        return Response(status_code=304, headers=headers) if status == 304 else _json(entry.document, headers)
+        return Response(status_code=304, headers=told.headers) if status == 304 else _json(entry.document, told.headers)
 
     return routes
 
@@ -149,25 +151,32 @@ def _named(header: str | None) -> set[str]:
     return {tag.strip().removeprefix("W/") for tag in header.split(",")} if header else set()
 
 
-def answered(entry: Cached, if_none_match: str | None, now: datetime) -> tuple[int, dict[str, str]]:
+class Told(NamedTuple):
+    """What the headers of an answer tell of an insight, as the framework takes them and as they go over the line."""
+
+    headers: Mapping[str, str]
+    lines: tuple[tuple[bytes, bytes], ...]
+
+
+def answered(entry: Cached, if_none_match: str | None, now: datetime) -> tuple[int, Told]:
     """200 or 304, and the headers of either."""
-    headers = _freshness(entry, now)
-    return (304 if {"*", headers["ETag"]} & _named(if_none_match) else 200), headers
+    found = _told(entry.insight_id, entry.insight_version, entry.checked_at, entry.stale_after, now > entry.stale_after)
+    is_known = if_none_match is not None and bool({"*", found.headers["ETag"]} & _named(if_none_match))
+    return (304 if is_known else 200), found
 
 
-def _freshness(entry: Cached, now: datetime) -> dict[str, str]:
-    return {
-        "ETag": f'"{entry.insight_id}-{entry.insight_version}"',
-        "Insight-Checked-At": _shown(entry.checked_at),
-        "Insight-Stale-After": _shown(entry.stale_after),
-        "Insight-Stale": "true" if now > entry.stale_after else "false",
+@lru_cache(maxsize=4096)
+def _told(insight_id: str, version: int, checked_at: datetime, stale_after: datetime, is_stale: bool) -> Told:
+    headers = {
+        "ETag": f'"{insight_id}-{version}"',
+        "Insight-Checked-At": rfc3339(checked_at),
+        "Insight-Stale-After": rfc3339(stale_after),
+        "Insight-Stale": "true" if is_stale else "false",
         "Cache-Control": "private, no-cache",
         "Vary": "Authorization",
     }
-
-
-_shown = lru_cache(maxsize=4096)(rfc3339)
-"""A publication's insights share their moments."""
+    lines = tuple((name.lower().encode(), value.encode()) for name, value in headers.items())
+    return Told(MappingProxyType(headers), lines)
 
 
 def _item(served: Served, now: datetime) -> str:
@@ -198,5 +207,5 @@ def _tagged(request: Request, body: bytes) -> Response:
     return _json(body, headers)
 
 
-def _json(body: bytes, headers: dict[str, str] | None = None) -> Response:
+def _json(body: bytes, headers: Mapping[str, str] | None = None) -> Response:
     return Response(body, headers=headers, media_type="application/json")
