@@ -77,8 +77,10 @@ def test_a_count_is_a_number_or_none(sandbox: LiveSandbox, name: str) -> None:
     source = platform(name)
     for kind in source.spec.kinds:
         sandbox.state.requests.clear()
+        sandbox.slept.clear()
         told = source.count(sandbox.account(settings, credentials), kind)
         assert told is None or told >= 0
-        assert sandbox.state.requests[name] < 20
+        # How often it has to ask whether a bulk operation is done depends on the machine: nobody waits here.
+        assert sandbox.state.requests[name] - len(sandbox.slept) < 20
     with pytest.raises(InvalidInput, match="invoice"):
         source.count(sandbox.account(settings, credentials), "invoice")
