@@ -115,15 +115,16 @@ def _resident(pid: int) -> float:
 
 def _seconds(pid: int) -> tuple[float, float]:
     """Processor time so far of the service with its worker, and of the sessions that serve it."""
-    return processor_seconds(pid), sum(map(_spent, _sessions()))
+    return processor_seconds(pid), sum(map(spent, _sessions()))
 
 
 def processor_seconds(pid: int) -> float:
     """Processor time so far of a process and its children."""
-    return sum(map(_spent, _family(pid)))
+    return sum(map(spent, _family(pid)))
 
 
-def _spent(pid: int) -> float:
+def spent(pid: int) -> float:
+    """Processor time so far of one process, in seconds; 0 once it has ended."""
     fields = _proc(pid, "stat").rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / TICKS if fields else 0.0
 

@@ -21,6 +21,7 @@ from pathlib import Path
 from sqlalchemy import text
 
 from benchmarks.figure import Figure
+from benchmarks.push import spent
 from benchmarks.service import wait_for
 from integrator.contracts.insight import Interval, Subject
 from integrator.delivery.webhook.queue import connection_arguments
@@ -75,30 +76,24 @@ def measure(home: Path) -> list[Figure]:
 def _rate(services: Services, url: str, count: int, position: int, pid: int) -> tuple[float, float]:
     """Messages a second, from the first attempt until all are written down, and milliseconds of processor time of each."""
     _rest(pid)
-    before = _spent(pid)
+    before = spent(pid)
     _publish(services, count, position)
-    end, spent = _settled(services, count), _spent(pid) - before
+    end, used = _settled(services, count), spent(pid) - before
     with services.database.partner(PARTNER) as connection:
         first: datetime = connection.execute(
             text("select min(at) from ops.delivery_attempt where partner = :partner"), {"partner": PARTNER}
         ).scalar_one()
     assert counted(url)["messages"] == count
-    return count / (end - first).total_seconds(), spent * 1000 / count
+    return count / (end - first).total_seconds(), used * 1000 / count
 
 
 def _rest(pid: int) -> None:
     """Wait until the service has started what it starts beside: it answers before that."""
     for _ in range(60):
-        before = _spent(pid)
+        before = spent(pid)
         time.sleep(1)
-        if _spent(pid) - before < 0.1:
+        if spent(pid) - before < 0.1:
             return
-
-
-def _spent(pid: int) -> float:
-    """Seconds of processor time so far."""
-    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _killed(services: Services, url: str, count: int, position: int) -> tuple[int, int]:

@@ -21,11 +21,12 @@ from sqlalchemy import text
 
 from integrator.contracts.errors import IntegratorError
 from integrator.contracts.insight import Subject
+from integrator.settings import Settings
 from integrator.steps.publish import publish
 from integrator.steps.services import Services
 from integrator.storage import insights, stream_positions
 from integrator_sandbox.hubspot import FIRST_ID
-from tests.publishing import prediction, put_scored
+from tests.publishing import prediction, put_scored, register_both
 from tests.streaming import event, land
 
 USE_CASE = "lead_score"
@@ -99,17 +100,33 @@ class Way(ABC):
     def held(self, partner: str) -> Held:
         """Version and document of each subject, as the host has them now."""
 
+
+class LeavingWay(Way):
+    """One whose far end can be away."""
+
+    @abstractmethod
     def away(self, partner: str) -> None:
         """The far end of a partner goes away."""
-        raise NotImplementedError
 
+    @abstractmethod
     def back(self, partner: str) -> None:
         """It comes back."""
-        raise NotImplementedError
 
+
+class HangingWay(LeavingWay):
+    """One whose far end can make us wait."""
+
+    @abstractmethod
     def silent(self, partner: str) -> AbstractContextManager[Callable[[], object]]:
         """The far end of a partner takes a call and says nothing while the block lasts; yields what waits for the call."""
-        raise NotImplementedError
+
+
+def two_tenants(database: Any, server: Any, **settings: Any) -> Services:
+    """An integrator of two partners over the servers of the tests, which may call platforms on loopback, each once."""
+    given = Settings(home=server.home, allow_private_platforms=True, http_retries=0, **settings)
+    made = Services(given, database, server.redis_url, Clock())
+    register_both(made, made.clock())
+    return made
 
 
 def emptied(services: Services) -> None:
@@ -179,7 +196,9 @@ class ChannelSuite:
             way.send(partner)
         assert set(way.held("alpha")) == {str(FIRST_ID)} and set(way.held("beta")) == {str(FIRST_ID + 1)}
 
-    def test_what_is_published_while_it_is_away_comes_later_and_harms_no_other(self, way_that_leaves: Way) -> None:
+    def test_what_is_published_while_it_is_away_comes_later_and_harms_no_other(
+        self, way_that_leaves: LeavingWay
+    ) -> None:
         way, world = way_that_leaves, way_that_leaves.world
         for partner in PARTNERS:
             way.connect(partner)
@@ -195,7 +214,7 @@ class ChannelSuite:
             assert way.held(partner) == expected(way, partner)
         assert len(way.held("alpha")) == 2
 
-    def test_while_it_makes_us_wait_no_transaction_is_open_and_streams_go_on(self, way_that_hangs: Way) -> None:
+    def test_while_it_makes_us_wait_no_transaction_is_open_and_streams_go_on(self, way_that_hangs: HangingWay) -> None:
         way, world = way_that_hangs, way_that_hangs.world
         way.connect("alpha")
 

@@ -71,7 +71,7 @@ def hold(services: Services, partner: str, use_case: str, before: Held | None = 
         policies = live_scores.attribute_policies(connection, partner, spec.subject_kinds[0])
         allowed = live_scores.allowed_attributes(connection, partner)
         probe = live_scores.probe(connection, partner, use_case)
-        run_id = live_scores.scoring_of(connection, partner, use_case)
+        run_id = live_scores.scorings(connection, [(partner, use_case)]).get((partner, use_case))
     context = context_at(entry, services.clock())
     is_same = before is not None and (before.serving.name, before.serving.version) == (now.name, now.version)
     model = before.model if before is not None and is_same else _loaded(services, now)

@@ -129,8 +129,7 @@ def _asked(
 ) -> _Question | IntegratorError:  # fmt: skip
     if isinstance(read, IntegratorError):
         return read
-    found = _tried(partial(_question, services, held, read, known))
-    return found
+    return _tried(partial(_question, services, held, read, known))
 
 
 def _frame(services: Services, held: Held) -> Callable[[], "pl.DataFrame"]:

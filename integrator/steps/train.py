@@ -13,7 +13,7 @@ from integrator.steps.readiness import reached
 from integrator.steps.retraining import enough, rest
 from integrator.steps.services import Services
 from integrator.storage import quality, training_facts
-from models.base import TrainConfig, Trained
+from models.base import TrainConfig, Trained, UseCaseSpec
 from models.gate import Verdict
 from models.registry import use_case as code_of
 
@@ -81,13 +81,13 @@ def train(
         return TrainReport(kept=kept)
 
     code = code_of(use_case)
+    if only_missing and champion is None and not elsewhere:
+        resting = _resting(services, partner, code.spec)
+        if resting is not None:
+            return resting
     from integrator.storage.frames import read_features
 
     labelled = read_features(services.database, code.spec.training_relation, partner)
-    if only_missing and champion is None and not elsewhere:
-        rests = _rests(services, partner, use_case, labelled.height)
-        if rests is not None:
-            return TrainReport(rests=rests, rows=labelled.height)
     frame = with_coming(services, code.spec, partner, labelled)
     context = context_of(services, partner, frame)
     readiness = code.readiness(frame, context)
@@ -112,19 +112,22 @@ def train(
     return replace(report, trained=own.trained, version=own.version, card=own.card, verdict=own.verdict)
 
 
-def _rests(services: Services, partner: str, use_case: str, rows: int) -> str | None:
+def _resting(services: Services, partner: str, spec: UseCaseSpec) -> TrainReport | None:
     """Why the gate's last refusal stands for now; None where training may come to something else."""
     with services.database.partner(partner) as connection:
-        last = training_facts.last_refused(connection, partner, use_case)
+        last = training_facts.last_refused(connection, partner, spec.name)
     if last is None:
         return None
+    with services.database.batch() as connection:
+        rows = training_facts.labelled_of(connection, spec.training_relation, partner)
     needed, until = enough(services.settings, last.rows), last.at + rest(services.settings)
     if rows - last.rows >= needed or services.clock() >= until:
         return None
-    return (
+    why = (
         f"refused by the gate on {last.at:%Y-%m-%d} and not trained again: {rows - last.rows} new outcomes since, "
         f"{needed:.0f} are enough; otherwise on {until:%Y-%m-%d}"
     )
+    return TrainReport(rests=why, rows=rows)
 
 
 def _told(judged: Judged) -> str:

@@ -109,17 +109,11 @@ def probe(connection: Connection, partner: str, use_case: str) -> str | None:
     return found
 
 
-def scoring_of(connection: Connection, partner: str, use_case: str) -> str | None:
-    """The run of the last scoring: another one may have brought other rates and judgements."""
-    found: str | None = connection.execute(
-        text("select run_id from ops.scoring where partner = :partner and use_case = :use_case"),
-        {"partner": partner, "use_case": use_case},
-    ).scalar_one_or_none()
-    return found
-
-
 def scorings(connection: Connection, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], str]:
-    """The same for many (partner, use case) at once; the night's role alone sees them all."""
+    """(Partner, use case) → the run of its last scoring: another one may have brought other rates and judgements.
+
+    The night's role alone sees several partners.
+    """
     rows = connection.execute(
         text("""select partner, use_case, run_id from ops.scoring join
         unnest(cast(:partners as text[]), cast(:use_cases as text[])) as asked(partner, use_case) using (partner, use_case)"""),

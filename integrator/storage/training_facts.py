@@ -135,6 +135,14 @@ def labelled(connection: Connection, relation: str) -> dict[str, int]:
     return {row.partner: int(row.n) for row in rows}
 
 
+def labelled_of(connection: Connection, relation: str, partner: str) -> int:
+    """The same of one partner, by the batch role too."""
+    found: int = connection.execute(
+        text(f"select count(*) from features.{relation} where partner = :partner"), {"partner": partner}
+    ).scalar_one()
+    return found
+
+
 def predicted(connection: Connection, partner: str, use_case: str, model: Serving) -> tuple[list[float], list[float]]:
     """Values the model gave in the first run that published it, and in its last scoring; the same run is no comparison."""
     values = {

@@ -20,7 +20,6 @@ from sqlalchemy import text
 
 from integrator.delivery.registry import CHANNELS
 from integrator.security import clients
-from integrator.settings import Settings
 from integrator.steps import connections, host_databases, host_sync, write_back, write_back_run
 from integrator.steps.connections import Actor, account_of
 from integrator.steps.deliver import deliver
@@ -28,8 +27,19 @@ from integrator.steps.publish import fill_cache
 from integrator.steps.services import Services
 from integrator.storage import webhooks
 from integrator_realtime.app import create_app
-from tests.channel_suite import FIRST_ID, USE_CASE, ChannelSuite, Clock, Held, Way, World, called, emptied
-from tests.publishing import register_both
+from tests.channel_suite import (
+    FIRST_ID,
+    USE_CASE,
+    ChannelSuite,
+    HangingWay,
+    Held,
+    LeavingWay,
+    Way,
+    World,
+    called,
+    emptied,
+    two_tenants,
+)
 from tests.serving import serving
 from tests.streams import Reader
 from tests.webhook_receiver import Receiver
@@ -56,7 +66,7 @@ class Tables(Way):
             return {row.subject_id: (row.insight_version, row.document) for row in rows}
 
 
-class CacheWay(Way):
+class CacheWay(LeavingWay):
     def send(self, partner: str) -> None:
         fill_cache(self.world.services, partner, USE_CASE)
 
@@ -75,7 +85,7 @@ class CacheWay(Way):
         self.world.services = self.kept
 
 
-class WebhookWay(Way):
+class WebhookWay(HangingWay):
     def connect(self, partner: str) -> None:
         self.receivers = getattr(self, "receivers", {})
         made = self.receivers[partner] = Receiver()
@@ -117,7 +127,7 @@ class WebhookWay(Way):
             over.set()
 
 
-class HostDatabaseWay(Way):
+class HostDatabaseWay(HangingWay):
     world: FullWorld
     locked = False
 
@@ -197,7 +207,7 @@ class LiveWay(Way):
         return found
 
 
-class WriteBackWay(Way):
+class WriteBackWay(HangingWay):
     world: FullWorld
     has_document = False
 
@@ -248,19 +258,14 @@ WAYS: dict[str, type[Way]] = {
     "tables": Tables, "webhook": WebhookWay, "cache": CacheWay, "host_database": HostDatabaseWay, "live": LiveWay,
     "write_back": WriteBackWay,
 }  # fmt: skip
-CAN_BE_AWAY = ("webhook", "cache", "host_database", "write_back")
-CAN_HANG = ("webhook", "host_database", "write_back")
+LEAVING: dict[str, type[LeavingWay]] = {n: way for n, way in WAYS.items() if issubclass(way, LeavingWay)}
+HANGING: dict[str, type[HangingWay]] = {n: way for n, way in WAYS.items() if issubclass(way, HangingWay)}
 
 
 @pytest.fixture(scope="module")
 def services(database: Any, server: Any, tmp_path_factory: pytest.TempPathFactory) -> Services:
-    settings = Settings(
-        home=server.home, allow_private_platforms=True, allow_loopback_webhooks=True, http_retries=0, read_rate=1e6,
-        host_database_folder=tmp_path_factory.mktemp("hosts"),
-    )  # fmt: skip
-    made = Services(settings, database, server.redis_url, Clock())
-    register_both(made, made.clock())
-    return made
+    folder = tmp_path_factory.mktemp("hosts")
+    return two_tenants(database, server, allow_loopback_webhooks=True, read_rate=1e6, host_database_folder=folder)
 
 
 @pytest.fixture
@@ -282,10 +287,10 @@ class TestChannels(ChannelSuite):
     def way(self, request: pytest.FixtureRequest, world: FullWorld) -> Way:
         return WAYS[request.param](world)
 
-    @pytest.fixture(params=CAN_BE_AWAY)
-    def way_that_leaves(self, request: pytest.FixtureRequest, world: FullWorld) -> Way:
-        return WAYS[request.param](world)
+    @pytest.fixture(params=LEAVING)
+    def way_that_leaves(self, request: pytest.FixtureRequest, world: FullWorld) -> LeavingWay:
+        return LEAVING[request.param](world)
 
-    @pytest.fixture(params=CAN_HANG)
-    def way_that_hangs(self, request: pytest.FixtureRequest, world: FullWorld) -> Way:
-        return WAYS[request.param](world)
+    @pytest.fixture(params=HANGING)
+    def way_that_hangs(self, request: pytest.FixtureRequest, world: FullWorld) -> HangingWay:
+        return HANGING[request.param](world)

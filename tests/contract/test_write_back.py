@@ -17,7 +17,6 @@ from sqlalchemy import text
 from integrator.contracts.errors import Conflict, InvalidInput, NotFound, NotReady, TransientError
 from integrator.contracts.insight import Contribution, Subject
 from integrator.platforms.registry import platform
-from integrator.settings import Settings
 from integrator.steps import connections, write_back, write_back_run
 from integrator.steps.connections import Actor, account_of
 from integrator.steps.publish import publish
@@ -25,7 +24,8 @@ from integrator.steps.services import Services
 from integrator.steps.write_back_run import keep_writing_back, run, run_due
 from integrator_sandbox.hubspot import FIRST_ID
 from integrator_sandbox.salesforce_leads import lead_id
-from tests.publishing import prediction, put_scored, register_both
+from tests.channel_suite import two_tenants
+from tests.publishing import prediction, put_scored
 
 if TYPE_CHECKING:
     from tests.contract.conftest import LiveSandbox
@@ -37,22 +37,9 @@ FIELDS = {
 }  # fmt: skip
 
 
-class Clock:
-    """The service's clock, moved by tests."""
-
-    def __init__(self) -> None:
-        self.now = datetime.fromisoformat("2026-03-16T20:00:00+00:00")
-
-    def __call__(self) -> datetime:
-        return self.now
-
-
 @pytest.fixture(scope="module")
 def services(database: Any, server: Any) -> Services:
-    settings = Settings(home=server.home, allow_private_platforms=True, http_retries=0)
-    made = Services(settings, database, server.redis_url, Clock())
-    register_both(made, made.clock())
-    return made
+    return two_tenants(database, server)
 
 
 @pytest.fixture

@@ -9,15 +9,13 @@ import pytest
 from sqlalchemy import text
 
 from integrator.contracts.errors import Conflict, Forbidden
-from integrator.settings import Settings
 from integrator.steps import connections, write_back
 from integrator.steps.connections import Actor, account_of
 from integrator.steps.services import Services
 from integrator.steps.write_back_run import run
 from integrator.storage.turns import Turns
 from integrator_sandbox.hubspot import FIRST_ID
-from tests.channel_suite import Clock, World, called, emptied
-from tests.publishing import register_both
+from tests.channel_suite import World, called, emptied, two_tenants
 
 if TYPE_CHECKING:
     from tests.contract.conftest import LiveSandbox
@@ -28,10 +26,7 @@ WRITE = "integrator.platforms.hubspot.write_back.HubSpotWriter.write"
 
 @pytest.fixture(scope="module")
 def services(database: Any, server: Any) -> Services:
-    settings = Settings(home=server.home, allow_private_platforms=True, http_retries=0)
-    made = Services(settings, database, server.redis_url, Clock())
-    register_both(made, made.clock())
-    return made
+    return two_tenants(database, server)
 
 
 @pytest.fixture

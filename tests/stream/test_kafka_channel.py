@@ -9,10 +9,8 @@ from typing import Any
 import pytest
 
 from integrator.delivery.kafka.relay import Relay
-from integrator.settings import Settings
 from integrator.steps.services import Services
-from tests.channel_suite import ChannelSuite, Clock, Held, Way, World, called, emptied
-from tests.publishing import register_both
+from tests.channel_suite import ChannelSuite, HangingWay, Held, World, called, emptied, two_tenants
 from tests.stream.broker import Broker
 
 
@@ -23,7 +21,7 @@ class BrokerWorld(World):
     broker: Broker
 
 
-class KafkaWay(Way):
+class KafkaWay(HangingWay):
     """A reader of the topic who keeps the last message of each key."""
 
     world: BrokerWorld
@@ -68,10 +66,7 @@ class KafkaWay(Way):
 
 @pytest.fixture(scope="module")
 def services(broker: Broker, database: Any, server: Any) -> Services:
-    settings = Settings(home=server.home, kafka_bootstrap=broker.bootstrap)
-    made = Services(settings, database, server.redis_url, Clock())
-    register_both(made, made.clock())
-    return made
+    return two_tenants(database, server, kafka_bootstrap=broker.bootstrap)
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """What a feature row says of an event on sale: its own sales and facts as JSON, and of no other event but a count."""
 
 import math
-import secrets
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
@@ -15,9 +14,6 @@ from models.messages import catalogue
 
 LONGEST_DAYS = 400
 """How far ahead an event on sale is forecast."""
-MOST_KEPT = 1 << 16
-_SEED = secrets.randbits(63)
-_SOLD: dict[int, bool] = {}
 
 
 def booking_facts(row: dict[str, Any], now: datetime, timezone: str, known_events: int) -> dict[str, Any] | None:
@@ -50,32 +46,8 @@ def booking_facts(row: dict[str, Any], now: datetime, timezone: str, known_event
 def sold_events(full: pl.DataFrame) -> pl.DataFrame:
     """Past events with ticket sales and attendance, of a frame that `history.prepared` made."""
     some = with_sales(past(full))
-    sold = _have_sold(some["bookings"])
+    sold = [bool(found) and found[-1][1] > 0 for found in (points(cell) for cell in some["bookings"].to_list())]
     return some.filter(pl.Series(sold, dtype=pl.Boolean))
-
-
-def _have_sold(cells: pl.Series) -> list[bool]:
-    """What is past stays as it is, and a process that streams asks of the same events again and again.
-
-    Kept is whether anything was sold under a hash of the cell, never the cell: of as many as are kept, two share one with
-    a chance of 1 in 10 thousand million, and what is made of it is a count.
-    """
-    if cells.dtype != pl.String:
-        return [_has_sold(cell) for cell in cells.to_list()]
-    keys = cells.hash(_SEED).to_list()
-    found = [_SOLD.get(key) for key in keys]
-    if None in found:
-        if len(_SOLD) > MOST_KEPT:
-            _SOLD.clear()
-        for place, cell in enumerate(cells.to_list()):
-            if found[place] is None:
-                found[place] = _SOLD[keys[place]] = _has_sold(cell)
-    return [bool(sold) for sold in found]
-
-
-def _has_sold(bookings: Any) -> bool:
-    found = points(bookings)
-    return bool(found) and found[-1][1] > 0
 
 
 def days_ahead(facts: Mapping[str, Any]) -> int:
